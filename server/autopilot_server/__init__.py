@@ -1,0 +1,1 @@
+"""The Autopilot server: LangGraph workflows as durable background jobs behind gRPC."""

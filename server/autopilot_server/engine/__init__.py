@@ -1,0 +1,1 @@
+"""Everything that runs jobs. The only package that imports LangGraph."""

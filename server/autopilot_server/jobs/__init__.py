@@ -1,0 +1,1 @@
+"""What a job is: its states, its events, its progress, its errors. Pure: knows no gRPC, no SQL and no LangGraph."""

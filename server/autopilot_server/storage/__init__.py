@@ -1,0 +1,1 @@
+"""Where jobs live. The only package that holds SQL."""

@@ -1,0 +1,446 @@
+"""The storage protocol. Its docstrings are promises; `tests/storage` proves each of them on every backend.
+
+Reads are short and indexed, and are made inline on any thread. Writes are queued when they are called, in the order
+of the calls, and return a `Write`: await it on an event loop, or call `result()` on a thread. It resolves after the
+commit. A write that fails changes nothing and fails alone. A caller may drop a `Write`; it is carried out all the
+same.
+
+Errors of any write and read: StorageUnavailableError when the database is away, locked or full; the write then did
+not happen. Every commit that changes a job rings the doorbell, afterwards, with what it changed.
+
+An `etag` argument: empty means any; EtagMismatchError when it is not the job's. A `fence` argument: the run must
+still hold the job, that is, its token stands in the job's row; else StaleRunError and nothing is written.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from autopilot_server.doorbell import StoredEvent
+from autopilot_server.jobs.events import Event
+from autopilot_server.jobs.job import (
+    Checkpoint,
+    Interrupt,
+    Job,
+    JobError,
+    JobFilter,
+    JobSpec,
+    Json,
+    Micros,
+    Progress,
+    StartPoint,
+    Workflow,
+    WorkflowStatistics,
+)
+from autopilot_server.jobs.states import JobState
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Write(Protocol[T_co]):
+    """A queued write."""
+
+    def __await__(self) -> Generator[object, None, T_co]:
+        """Wait on an event loop for the commit, and give the write's result or raise its error."""
+        ...
+
+    def result(self) -> T_co:
+        """The same on a thread that has no event loop. Blocks."""
+        ...
+
+    def on_failure(self, callback: Callable[[Exception], None]) -> None:
+        """Call `callback` with the error if the write fails, on any thread; at once if it has failed already."""
+        ...
+
+
+# --- API side ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A new job. `spec.thread_id` is empty for a thread of its own."""
+
+    spec: JobSpec
+    request_id: str = ""
+    request_digest: bytes = b""
+    """Digest of the request's canonical contents: equal for requests that ask for the same."""
+    unfinished_limit: int
+    """Refuse the job when as many unfinished ones exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The answer to a submission."""
+
+    job: Job
+    deduplicated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """A Resume. `answers` go by interrupt id; `sole_answer` is for the only open question, whatever its id."""
+
+    job_id: str
+    answers: Mapping[str, Json] = field(default_factory=dict)
+    sole_answer: Json | None = None
+    checkpoint_id: str = ""
+    state_update: Json | None = None
+    state_update_step: str = ""
+    request_id: str = ""
+    request_digest: bytes = b""
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageKey:
+    """Where a page of jobs ends: the next one begins behind it. Jobs are ordered by (create_time, job_id), newest
+    first."""
+
+    create_time: Micros
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How much one batch of pruning deleted (or counted, in a dry run)."""
+
+    jobs: int
+    checkpoints: int
+    more: bool
+    """True when another batch may find more."""
+    resume_after: PageKey | None = None
+    """Pass to the next batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events of a log, in order."""
+
+    events: tuple[StoredEvent, ...]
+    latest_sequence: int
+    """Newest stored sequence, at the time of reading."""
+    oldest_sequence: int
+    """Oldest stored sequence, `latest_sequence` + 1 when there is none."""
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRow:
+    """A checkpoint as LangGraph's savers store it, with what we add."""
+
+    thread_id: str
+    checkpoint_ns: str
+    """Empty for the job's own graph, `node:task_id|…` for a subgraph's."""
+    checkpoint_id: str
+    parent_checkpoint_id: str | None
+    type: str
+    checkpoint: bytes
+    metadata: bytes
+    """JSON, in UTF-8."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRow:
+    """A pending write of a checkpoint, as LangGraph's savers store it."""
+
+    task_id: str
+    task_path: str
+    idx: int
+    channel: str
+    type: str
+    value: bytes
+
+
+# --- Engine side ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Who writes: the run token is new with each claim and stands in the job's row while the run owns the job."""
+
+    job_id: str
+    run_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job that was just made RUNNING, and what its run needs."""
+
+    job: Job
+    """With payloads."""
+    fence: Fence
+    answers: Mapping[str, Json]
+    """Stored answers by interrupt id."""
+    start_point: StartPoint | None
+    passed_breakpoint: str
+    """The checkpoint whose breakpoint a Resume told the job to go past; empty when none did."""
+    deadline: Micros | None
+    """When `jobs_expire` ends the run, unless it ends before."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """A serialized event on its way to the log."""
+
+    body: bytes
+    has_payload: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunUpdate:
+    """What a run has to tell: appended to the log and written to the job's row in the transaction it travels with."""
+
+    events: Sequence[EventDraft] = ()
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointPut:
+    """A checkpoint to store, in any namespace of the job's thread."""
+
+    row: CheckpointRow
+    superstep: int
+    source: str
+    next_steps: tuple[str, ...] = ()
+    create_time: Micros
+    ends_start_point: bool = False
+    """True for the checkpoint that carries out the job's start point, which is cleared with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritesPut:
+    """Pending writes to store. `replace`: those that exist are overwritten, else they are kept (as LangGraph does)."""
+
+    thread_id: str
+    checkpoint_ns: str
+    checkpoint_id: str
+    rows: Sequence[WriteRow]
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """How a run ended, for its job: one value for every outcome."""
+
+    to_state: JobState
+    """PENDING (a retry, a drain), INTERRUPTED, SUCCEEDED, FAILED, or a start point's former state. A job that is
+    CANCELLING becomes CANCELLED whatever stands here."""
+    error: JobError | None = None
+    output: Json | None = None
+    interrupts: Sequence[Interrupt] | None = None
+    """The questions that are open in the state now. None: not looked up, those of the row stay. Stored answers to
+    others than these are deleted."""
+    next_steps: tuple[str, ...] = ()
+    attempt_failed: bool = False
+    """Counts in `failed_attempts`."""
+    next_attempt_time: Micros | None = None
+    refused_answers: Sequence[str] = ()
+    """Interrupt ids whose stored answers are deleted, so that the questions are open again."""
+    clears_start_point: bool = False
+    steps: int | None = None
+    """Steps that the job took in all; set on success, for the workflow's statistics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What `jobs_recover` and `jobs_expire` moved."""
+
+    requeued: Sequence[str] = ()
+    cancelled: Sequence[str] = ()
+    failed: Sequence[str] = ()
+
+
+class Store(Protocol):
+    """Where jobs, events, answers, workflows and checkpoints live."""
+
+    def close(self) -> None:
+        """Carry out what is queued, then close. Idempotent."""
+        ...
+
+    # Jobs, for the API
+
+    def job_submit(self, submission: Submission) -> Write[Submitted]:
+        """Store a PENDING job with its first event, StateChanged(None → PENDING).
+
+        A known request_id with the same digest gives the job as it is now, with another RequestIdReusedError. Then
+        in this order: JobAlreadyExistsError; with fork_from JobNotFoundError, CheckpointNotFoundError, and
+        FieldInvalidError when the source is of another workflow; ThreadBusyError when an unfinished job uses the
+        thread; LimitExceededError (name `unfinished_jobs`).
+
+        With fork_from the checkpoint is copied under the new job's own thread, with the pending writes (but answers)
+        of it and of its subgraphs' checkpoints, and becomes the job's `checkpoint_id`; `keeps_history` workflows get
+        its ancestors too.
+        """
+        ...
+
+    def job_get(self, job_id: str, *, payloads: bool) -> Job | None:
+        """Read a job. Without payloads, `input`, `context`, `output` are None and interrupts' values are Omitted."""
+        ...
+
+    def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None, payloads: bool) -> Sequence[Job]:
+        """Read a page of jobs, newest first. Its cost does not grow with how far behind the newest it begins."""
+        ...
+
+    def job_cancel(self, job_id: str, *, reason: str, etag: str, grace_period: Micros) -> Write[Job]:
+        """Cancel a job: PENDING and INTERRUPTED become CANCELLED, RUNNING becomes CANCELLING with a deadline
+        `grace_period` from now. With a grace period of 0 a RUNNING or CANCELLING job goes on to CANCELLED in the
+        same transaction (both moves are in the log), and its run is fenced off. A CANCELLING job's deadline is only
+        ever moved forward in time to an earlier one. CANCELLED: nothing changes, whatever the etag.
+
+        JobError: CANCELLED, with the reason as its message. Errors in this order: JobNotFoundError,
+        EtagMismatchError, JobStateConflictError (SUCCEEDED, FAILED).
+        """
+        ...
+
+    def job_resume(self, resumption: Resumption) -> Write[Submitted]:
+        """Make an INTERRUPTED, FAILED or CANCELLED job PENDING, with its answers or its start point stored.
+
+        In this order: JobNotFoundError; a known request_id of this job with the same digest gives the job as it is
+        now, with another RequestIdReusedError; EtagMismatchError; JobStateConflictError; ThreadAdvancedError when a
+        newer job uses or used the thread; CheckpointNotFoundError when it is not one of the job's own;
+        InterruptNotPendingError when an answer names no open question, `sole_answer` meets none or several, or a job
+        that is INTERRUPTED by interrupt() gets neither answers nor a start point.
+
+        Clears error, end_time, expire_time, failed attempts, losses and the spent part of the execution timeout; a
+        start point also deletes all stored answers. Without a start point, the newest checkpoint becomes the passed
+        breakpoint.
+        """
+        ...
+
+    def job_delete(self, job_id: str, *, etag: str) -> Write[bool]:
+        """Delete a finished job with its events, answers and requests; its thread's checkpoints go with the last job
+        on the thread. False when there is no such job. EtagMismatchError, JobStateConflictError (unfinished)."""
+        ...
+
+    def jobs_prune(
+        self,
+        job_filter: JobFilter,
+        *,
+        finished_before: Micros,
+        checkpoints_only: bool,
+        dry_run: bool,
+        limit: int,
+        after: PageKey | None,
+    ) -> Write[Pruned]:
+        """Delete at most `limit` jobs that finished before a time, as `job_delete` does, in one transaction.
+
+        `checkpoints_only` keeps the jobs and each one's newest root checkpoint (and its ancestors when the
+        workflow `keeps_history`), and deletes the older ones of finished jobs. A dry run changes nothing and counts
+        the same.
+        """
+        ...
+
+    def jobs_delete_expired(self, *, limit: int) -> Write[int]:
+        """Delete at most `limit` finished jobs whose `expire_time` has come. The number deleted."""
+        ...
+
+    def space_reclaim(self, *, pages: int) -> Write[int]:
+        """Give at most `pages` free pages back to the file system. How many free pages are left."""
+        ...
+
+    def events_read(self, job_id: str, *, after_sequence: int, limit: int, max_bytes: int) -> EventPage | None:
+        """Read events with a greater sequence, in order and without gaps, at most `limit` and about `max_bytes` (but
+        at least one when there is one). None when there is no such job."""
+        ...
+
+    # Jobs, for the engine
+
+    def job_claim(self, workflows: Mapping[str, str], *, worker_id: str, limit: int) -> Write[Sequence[Claim]]:
+        """Take up at most `limit` runnable jobs of these workflows (name → revision): PENDING → RUNNING, attempt + 1,
+        a fresh run token, a StateChanged event. Runnable: scheduled_time and next_attempt_time have come. Order:
+        priority, the greatest first, then the time since when the job is runnable, then job_id. No job is ever
+        claimed by two."""
+        ...
+
+    def next_runnable_time(self, workflows: Mapping[str, str]) -> Micros | None:
+        """When the next PENDING job of these workflows becomes runnable; a time in the past when one is already."""
+        ...
+
+    def run_state(self, fence: Fence) -> JobState | None:
+        """RUNNING or CANCELLING while the run owns the job, else None."""
+        ...
+
+    def run_append(self, fence: Fence, update: RunUpdate) -> Write[None]:
+        """Append events and write the progress."""
+        ...
+
+    def run_put_checkpoint(self, fence: Fence, put: CheckpointPut, update: RunUpdate) -> Write[None]:
+        """Store a checkpoint (an existing one with its id is replaced) with what goes with it. In the root namespace
+        it becomes the job's `checkpoint_id`."""
+        ...
+
+    def run_put_writes(self, fence: Fence, put: WritesPut, update: RunUpdate) -> Write[None]:
+        """Store pending writes with what goes with them."""
+        ...
+
+    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[Job]:
+        """Give the job back: the state of `end`, the token cleared, `update.events` and then a StateChanged event.
+
+        CANCELLING becomes CANCELLED, with the Cancel's reason. FAILED, CANCELLED, SUCCEEDED set end_time and
+        expire_time, SUCCEEDED empties interrupts and answers and enters the workflow's statistics. The time since the
+        claim is added to what the job has spent RUNNING. The job as it is then, without payloads."""
+        ...
+
+    def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:
+        """Requeue what a dead process left: RUNNING → PENDING, CANCELLING → CANCELLED, at once runnable. For a store
+        that no living worker uses.
+
+        A job counts its losses in a row without a new checkpoint; at `max_losses` it is FAILED (WORKER_LOST)
+        instead. Time spent RUNNING is counted up to the dead run's last write."""
+        ...
+
+    def jobs_expire(self) -> Write[Recovery]:
+        """End the runs whose deadline has come: CANCELLING → CANCELLED, RUNNING → FAILED (EXECUTION_TIMED_OUT)."""
+        ...
+
+    def next_deadline(self) -> Micros | None:
+        """The earliest deadline of any run."""
+        ...
+
+    # Checkpoints
+
+    def checkpoint_get(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> CheckpointRow | None:
+        """Read one checkpoint; the newest of the namespace when no id is given."""
+        ...
+
+    def checkpoint_history(
+        self, thread_id: str, checkpoint_ns: str | None, *, before: str | None, limit: int | None
+    ) -> Sequence[CheckpointRow]:
+        """Read checkpoints of a thread, newest first: of one namespace or of all (None), older than `before`."""
+        ...
+
+    def writes_get(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str) -> Sequence[WriteRow]:
+        """Read a checkpoint's pending writes, ordered by (task_path, task_id, idx) as LangGraph's own saver does."""
+        ...
+
+    def checkpoints_list(self, job_id: str, *, limit: int, before: str | None) -> Sequence[Checkpoint]:
+        """Read the root checkpoints that a job wrote (or was forked from), newest first, older than `before`."""
+        ...
+
+    # Workflows
+
+    def workflows_publish(self, workflows: Sequence[Workflow]) -> Write[None]:
+        """Replace the workflows that can be run here."""
+        ...
+
+    def workflow_get(self, name: str) -> Workflow | None:
+        """Read one."""
+        ...
+
+    def workflow_list(self, *, limit: int, after: str) -> Sequence[Workflow]:
+        """Read a page, ordered by name."""
+        ...
+
+    def workflow_statistics(self, name: str, revision: str) -> WorkflowStatistics:
+        """Read the running means; zeros when no job of the revision has succeeded."""
+        ...
+
+    # Operation
+
+    def probe(self) -> Write[None]:
+        """Write something harmless durably: fails when the database cannot be written."""
+        ...
+
+
+EncodeEvent = Callable[[Event], EventDraft]
+"""What a store is given to serialize the events that it makes itself (moves between states)."""
