@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def setting(default: Any, text: str) -> Any:  # noqa: ANN401 - as dataclasses.field
+def setting(default: Any, text: str) -> Any:
     """A field of Settings: its default, and the text of its flag in --help."""
     return field(default=default, metadata={"help": text})
 
@@ -29,6 +29,9 @@ class Settings:
     )
     loop_stall_seconds: float = setting(1.0, "Log a step that blocks the engine's event loop for this long.")
     drain_seconds: float = setting(30.0, "How long running jobs may take to reach a checkpoint at shutdown.")
+    allowed_types: tuple[str, ...] = setting(
+        (), "Classes, as module:Class, that checkpoints may hold besides those of the workflows' schemas."
+    )
     return_tracebacks: bool = setting(False, "Return the tracebacks of failed steps to clients.")
 
     payload_bytes: int = setting(1 << 20, "Largest JSON value of a request, and largest output of a job.")
