@@ -230,7 +230,8 @@ class RunEnd:
     interrupts: Sequence[Interrupt] | None = None
     """The questions that are open in the state now. None: not looked up, those of the row stay. Stored answers to
     others than these are deleted."""
-    next_steps: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] | None = None
+    """None: those of the newest root checkpoint, which every put of one writes to the row, stay."""
     attempt_failed: bool = False
     """Counts in `failed_attempts`."""
     next_attempt_time: Micros | None = None
