@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def setting(default: Any, text: str) -> Any:
-    """A field of Settings: its default, and the text of its flag in --help."""
-    return field(default=default, metadata={"help": text})
+def setting(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
+    """A field of Settings: its default, the text of its flag in --help, and the values it may have if not any."""
+    return field(default=default, metadata={"help": text} | ({"choices": choices} if choices else {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ class Settings:
     retention_seconds: float = setting(30 * 86400.0, "How long finished jobs are kept.")
     prune_interval_seconds: float = setting(60.0, "How often expired jobs are looked for.")
 
-    log_level: str = setting("info", "debug, info, warning or error.")
-    log_format: str = setting("text", "text for people, json for machines.")
+    log_level: str = setting("info", "How much to log.", choices=("debug", "info", "warning", "error"))
+    log_format: str = setting("text", "text for people, json for machines.", choices=("text", "json"))
 
 
 def environment_name(name: str) -> str:

@@ -1,0 +1,150 @@
+"""The server as a whole: builds its parts, starts and stops them in order."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uuid_utils
+
+from autopilot_server.api.events import encode_event
+from autopilot_server.api.server import ApiServer
+from autopilot_server.config import Settings
+from autopilot_server.doorbell import Doorbell
+from autopilot_server.engine.clockwork import Deadlines, Pruner
+from autopilot_server.engine.engine import Engine
+from autopilot_server.engine.memory import open_memory
+from autopilot_server.engine.run import RunServices
+from autopilot_server.engine.serializer import StrictSerializer, allowed_types
+from autopilot_server.engine.values_reader import ValuesReader
+from autopilot_server.engine.workflows import Registry
+from autopilot_server.jobs.job import SECOND
+from autopilot_server.storage import database_path, open_store
+from autopilot_server.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+# How long open RPCs may take to end once the engine has stopped.
+RPC_GRACE_SECONDS = 1.0
+
+
+class App:
+    """A running server. Build it with `App.start`, inside the event loop that serves gRPC."""
+
+    def __init__(self, *, settings: Settings, store: Store, api: ApiServer, engine: Engine, port: int) -> None:
+        """Keep the started parts."""
+        self._settings, self._store, self._api, self._engine = settings, store, api, engine
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = port
+
+    @classmethod
+    async def start(cls, settings: Settings) -> "App":
+        """Load the workflows, open the database, take up what a dead process left, and serve.
+
+        StartupError, with one line for the operator, when any of it cannot be done.
+        """
+        registry = Registry.load(Path(settings.config))
+        serde = StrictSerializer(allowed_msgpack_modules=allowed_types(settings.allowed_types))
+        doorbell = Doorbell()
+        health = _Health(asyncio.get_running_loop())
+        store = open_store(
+            settings.database,
+            encode_event=encode_event,
+            doorbell=doorbell,
+            retention=round(settings.retention_seconds * SECOND),
+            on_health=health.changed,
+        )
+        try:
+            reader = ValuesReader(store=store, registry=registry, serde=serde)
+            api = ApiServer(settings=settings, store=store, doorbell=doorbell, read_values=reader.read)
+            await store.workflows_publish(registry.descriptors)
+            await _recover(store, settings)
+            port = await api.start()
+        except BaseException:
+            store.close()
+            raise
+        health.api = api
+        deadlines = Deadlines(store=store, doorbell=doorbell)
+        engine = Engine(
+            services=RunServices(
+                store=store,
+                doorbell=doorbell,
+                encode_event=encode_event,
+                settings=settings,
+                serde=serde,
+                memory=open_memory(database_path(settings.database)),
+            ),
+            registry=registry,
+            worker_id=f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.uuid7()}",
+            on_deadline=deadlines.look_again,
+        )
+        engine.start()
+        app = cls(settings=settings, store=store, api=api, engine=engine, port=port)
+        app._in_background(deadlines, Pruner(store=store, interval_seconds=settings.prune_interval_seconds))
+        return app
+
+    async def stop(self) -> None:
+        """Refuse new work, end the watches, drain the jobs, and close."""
+        await self._api.drain()
+        await self._engine.stop(self._settings.drain_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._api.stop(RPC_GRACE_SECONDS)
+        await asyncio.to_thread(self._store.close)
+
+    def _in_background(self, *parts: Deadlines | Pruner) -> None:
+        for part in parts:
+            task = asyncio.create_task(part.run(), name=type(part).__name__.lower())
+            task.add_done_callback(_died)
+            self._tasks.append(task)
+
+
+class _Health:
+    """Passes the store's word about the database on to the API, from the store's thread to the server's loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.api: ApiServer | None = None
+
+    def changed(self, healthy: bool) -> None:
+        log.log(logging.INFO if healthy else logging.ERROR, "database %s", "is back" if healthy else "is away")
+        if self.api is not None:
+            self._loop.call_soon_threadsafe(self.api.set_healthy, healthy)
+
+
+async def _recover(store: Store, settings: Settings) -> None:
+    moved = await store.jobs_recover(max_losses=settings.max_worker_losses)
+    if moved.requeued or moved.cancelled or moved.failed:
+        log.info(
+            "took up what the last process left: %d jobs go on, %d are cancelled, %d failed",
+            len(moved.requeued),
+            len(moved.cancelled),
+            len(moved.failed),
+        )
+
+
+def _died(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        # Without deadlines Cancel would not end: better to stop and be restarted than to go on half alive.
+        log.critical("%s died", task.get_name(), exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then stop in order."""
+    app = await App.start(settings)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    host = settings.listen.rpartition(":")[0]
+    print(f"autopilot: serving on {host}:{app.port}", flush=True)
+    await stopped.wait()
+    log.info("stopping; a second signal ends the process at once")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+    await app.stop()

@@ -1,0 +1,181 @@
+"""Delivery: brings runnable jobs to this worker, and tells their runs what others decided about them.
+
+Here it is a claim from the store, woken by the commit that made a job runnable. A ticket from a queue would lead to
+the same claim: only the claim counts.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from autopilot_server.doorbell import News
+from autopilot_server.engine.run import Run, RunServices
+from autopilot_server.engine.threads import StepThreads, current_run
+from autopilot_server.engine.workflows import Registry
+from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.jobs.job import SECOND, now
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.store import Claim
+
+log = logging.getLogger(__name__)
+
+# Jobs claimed in one transaction. Starting thousands at once would hold the loop for seconds.
+CLAIM_BATCH = 16
+
+# Stands behind every wake-up.
+POLL_SECONDS = 1.0
+
+
+class Dispatcher:
+    """Claims jobs and runs them, as many at once as the settings allow. Lives in the engine's loop."""
+
+    def __init__(
+        self,
+        *,
+        services: RunServices,
+        registry: Registry,
+        threads: StepThreads,
+        worker_id: str,
+        on_deadline: Callable[[], None],
+    ) -> None:
+        """Dispatch the registry's workflows. `on_deadline` hears of each run that has one."""
+        self._services, self._registry, self._threads = services, registry, threads
+        self._worker_id, self._on_deadline = worker_id, on_deadline
+        self._loop = asyncio.get_running_loop()
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._draining = False
+        self._next_look = 0.0
+        self._unsubscribe = services.doorbell.subscribe(self._ring)
+
+    @property
+    def running(self) -> int:
+        """Jobs that run here now."""
+        return len(self._tasks)
+
+    async def run(self) -> None:
+        """Claim and start until drained."""
+        while not self._draining:
+            self._news.clear()
+            try:
+                claimed = await self._claim_some()
+                self._look_after_runs()
+                patience = 0.0 if claimed else self._patience()
+            except StorageUnavailableError:
+                patience = POLL_SECONDS
+            if patience:
+                await self._wait_for_news(patience)
+
+    async def drain(self, seconds: float) -> None:
+        """Claim nothing any more, let the runs stop at their next checkpoint, and after `seconds` wherever they are."""
+        self._draining = True
+        self._news.set()
+        for run in list(self._runs.values()):
+            run.drain()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for run in list(self._runs.values()):
+            run.release()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5.0)
+        self._unsubscribe()
+
+    async def _claim_some(self) -> bool:
+        free = min(CLAIM_BATCH, self._services.settings.running_jobs - len(self._tasks))
+        if free <= 0:
+            return False
+        claims = await self._services.store.job_claim(self._registry.revisions, worker_id=self._worker_id, limit=free)
+        for claim in claims:
+            self._start(claim)
+        return bool(claims)
+
+    def _start(self, claim: Claim) -> None:
+        workflow = self._registry.get(claim.job.spec.workflow)
+        run = Run(claim=claim, workflow=workflow, services=self._services)
+        self._runs[claim.fence.run_token] = run
+        if self._draining:
+            run.drain()
+        if claim.deadline is not None:
+            self._on_deadline()
+        task = self._loop.create_task(self._run(run), name=f"run of {claim.fence.job_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, run: Run) -> None:
+        current_run.set(run.fence.run_token)
+        try:
+            ended = await run.execute()
+            if not ended:
+                log.warning("a step does not stop and is left behind", extra={"job_id": run.fence.job_id})
+        except Exception:
+            # A fault of the engine itself must not leave the job RUNNING without anybody who runs it.
+            log.exception("the engine failed to run a job", extra={"job_id": run.fence.job_id})
+            run.drain()
+        finally:
+            del self._runs[run.fence.run_token]
+            if held := self._threads.abandon(run.fence.run_token):
+                log.warning(
+                    "%d threads of a job's synchronous steps do not return; they are replaced",
+                    held,
+                    extra={"job_id": run.fence.job_id},
+                )
+            self._news.set()
+
+    def _look_after_runs(self) -> None:
+        """What the doorbell tells, in case it did not: one point read for each run."""
+        moment = self._loop.time()
+        if moment < self._next_look:
+            return
+        self._next_look = moment + POLL_SECONDS
+        for run in list(self._runs.values()):
+            self._tell(run, self._services.store.run_state(run.fence))
+
+    @staticmethod
+    def _tell(run: Run, state: JobState | None) -> None:
+        match state:
+            case JobState.CANCELLING:
+                run.drain()
+            case JobState.RUNNING:
+                pass
+            case _:
+                run.abandon()
+
+    def _patience(self) -> float:
+        """Seconds until the next scheduled job or retry, at most until the next poll."""
+        if len(self._tasks) >= self._services.settings.running_jobs:
+            return POLL_SECONDS
+        runnable = self._services.store.next_runnable_time(self._registry.revisions)
+        if runnable is None:
+            return POLL_SECONDS
+        return min(POLL_SECONDS, max(0.0, (runnable - now()) / SECOND))
+
+    async def _wait_for_news(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def _ring(self, news: Sequence[News]) -> None:
+        # On the store's thread: keep only what concerns this worker.
+        pending = any(item.state is JobState.PENDING for item in news)
+        decided = [item.job_id for item in news if item.state not in (JobState.PENDING, JobState.RUNNING)]
+        if pending or decided:
+            self._loop.call_soon_threadsafe(self._heard, pending, decided)
+
+    def _heard(self, pending: bool, decided: Sequence[str]) -> None:
+        if pending:
+            self._news.set()
+        if decided and self._runs:
+            mine = set(decided)
+            for run in list(self._runs.values()):
+                if run.fence.job_id in mine:
+                    self._check(run)
+
+    def _check(self, run: Run) -> None:
+        try:
+            self._tell(run, self._services.store.run_state(run.fence))
+        except StorageUnavailableError:
+            # The next look asks again.
+            return

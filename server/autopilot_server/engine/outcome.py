@@ -1,0 +1,162 @@
+"""How an attempt ended, and what that means for its job: every outcome becomes one RunEnd."""
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langgraph.errors import GraphRecursionError, InvalidUpdateError
+
+from autopilot_server.engine.questions import Stop
+from autopilot_server.engine.recorder import StateInvalidError, state_invalid
+from autopilot_server.jobs.job import Job, JobError, JobErrorReason, Json, StartPoint, now
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.store import RunEnd
+
+# Longest text of a workflow's exception that is kept, in characters.
+MESSAGE_LENGTH = 4096
+TRACEBACK_LENGTH = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The graph ran to its end."""
+
+    output: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The graph waits: for answers, or at a breakpoint."""
+
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRefused:
+    """A node's own validation refused an answer; the question stays open."""
+
+    error: JobError
+    answers: Sequence[str]
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRefused:
+    """The graph refused a Resume's state update."""
+
+    message: str
+    start_point: StartPoint
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """The run stopped without an end of its own: drained, released at shutdown, or the storage was away."""
+
+    stop: Stop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An exception ended the attempt."""
+
+    error: JobError
+    retryable: bool
+    stop: Stop | None = None
+
+
+Outcome = Completed | Interrupted | AnswerRefused | UpdateRefused | GivenBack | Failed
+
+
+def run_end(outcome: Outcome, job: Job, *, completed_steps: int) -> RunEnd:
+    """What the store is told. The store itself turns it into CANCELLED for a job that is CANCELLING."""
+    match outcome:
+        case Completed(output):
+            return RunEnd(to_state=JobState.SUCCEEDED, output=output, interrupts=(), steps=completed_steps)
+        case Interrupted(stop):
+            return _stopped(JobState.INTERRUPTED, stop)
+        case AnswerRefused(error, answers, stop):
+            return _stopped(JobState.INTERRUPTED, stop, error=error, refused_answers=answers)
+        case UpdateRefused(message, start_point):
+            return RunEnd(
+                to_state=start_point.former_state,
+                error=JobError(JobErrorReason.UPDATE_REFUSED, message, start_point.state_update_step),
+                clears_start_point=True,
+            )
+        case GivenBack(stop):
+            return _stopped(JobState.PENDING, stop, error=job.error)
+        case Failed(error, retryable, stop):
+            return _failed(job, error, retryable, stop)
+
+
+def _failed(job: Job, error: JobError, retryable: bool, stop: Stop | None) -> RunEnd:
+    policy, failed = job.spec.retry_policy, job.failed_attempts + 1
+    if not retryable or failed >= policy.max_attempts:
+        return _stopped(JobState.FAILED, stop, error=error, attempt_failed=True)
+    return _stopped(
+        JobState.PENDING,
+        stop,
+        error=error,
+        attempt_failed=True,
+        next_attempt_time=now() + policy.backoff(failed),
+    )
+
+
+def _stopped(
+    state: JobState,
+    stop: Stop | None,
+    *,
+    error: JobError | None = None,
+    refused_answers: Sequence[str] = (),
+    attempt_failed: bool = False,
+    next_attempt_time: int | None = None,
+) -> RunEnd:
+    return RunEnd(
+        to_state=state,
+        error=error,
+        interrupts=None if stop is None else stop.questions,
+        next_steps=None if stop is None else stop.next_steps,
+        attempt_failed=attempt_failed,
+        next_attempt_time=next_attempt_time,
+        refused_answers=refused_answers,
+    )
+
+
+def failure(error: BaseException, step: str, *, with_traceback: bool) -> Failed:
+    """The outcome for an exception that LangGraph let out."""
+    match error:
+        case StateInvalidError():
+            return Failed(state_invalid(error), retryable=False)
+        case GraphRecursionError():
+            described = describe(error, step, reason=JobErrorReason.STEP_LIMIT_REACHED, with_traceback=with_traceback)
+            return Failed(described, retryable=False)
+        case _:
+            described = describe(error, step, with_traceback=with_traceback)
+            return Failed(described, retryable=not isinstance(error, InvalidUpdateError))
+
+
+def describe(
+    error: BaseException,
+    step: str,
+    *,
+    reason: JobErrorReason = JobErrorReason.STEP_RAISED,
+    with_traceback: bool,
+) -> JobError:
+    """An exception of a workflow as the job's error."""
+    kind = type(error)
+    text = _text(error)
+    return JobError(
+        reason=reason,
+        message=text[:MESSAGE_LENGTH],
+        step=step,
+        exception_type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        traceback="".join(traceback.format_exception(error))[-TRACEBACK_LENGTH:] if with_traceback else "",
+    )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        # An exception whose own __str__ raises must not take the run down with it.
+        text = ""
+    return text.encode("utf-8", "replace").decode() or type(error).__name__

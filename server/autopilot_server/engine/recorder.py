@@ -1,0 +1,404 @@
+"""What a run tells the log: turns LangGraph's pushes into events, and sends them with what they report.
+
+Everything here may be called from any thread (synchronous subgraphs run on threads of their own), so one lock guards
+it. The store's operations are queued under the lock: the order of the log is the order of the calls.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, CheckpointTuple
+
+from autopilot_server.engine import private
+from autopilot_server.engine.payloads import event_payload
+from autopilot_server.engine.reports import Report, ReportLimiter
+from autopilot_server.engine.serializer import NotRestorableError
+from autopilot_server.jobs.errors import StaleRunError
+from autopilot_server.jobs.events import (
+    CheckpointSaved,
+    Event,
+    EventKind,
+    InterruptRaised,
+    ProgressReported,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+)
+from autopilot_server.jobs.job import Interrupt, JobError, JobErrorReason, Micros, now
+from autopilot_server.jobs.progress import ProgressEstimate
+from autopilot_server.storage.store import (
+    CheckpointPut,
+    CheckpointRow,
+    Claim,
+    EncodeEvent,
+    EventDraft,
+    RunUpdate,
+    Store,
+    Write,
+    WritesPut,
+)
+
+# Events that nothing durable waits for are kept back this long, so that they travel with the next operation.
+LINGER_SECONDS = 0.010
+
+
+class StateInvalidError(Exception):
+    """A step wrote a value that cannot be stored, or would not be restored. `step` is empty when it is not known."""
+
+    def __init__(self, step: str, cause: Exception) -> None:
+        """Keep the step and why."""
+        super().__init__(str(cause))
+        self.step = step
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class _Task:
+    step: str
+    namespace: tuple[str, ...]
+    started: Micros
+    written: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakpoints:
+    """The steps before and after which the run stops, as LangGraph takes them ("*": all)."""
+
+    before: str | Sequence[str]
+    after: str | Sequence[str]
+
+
+class Recorder:
+    """The log of one run. Implements the saver's CheckpointSink."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        claim: Claim,
+        encode: EncodeEvent,
+        estimate: ProgressEstimate,
+        describe_error: Callable[[BaseException, str], JobError],
+        payload_bytes: int,
+        loop: asyncio.AbstractEventLoop,
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        """Record the run of `claim`. `on_failure` is called, on any thread, when a write fails."""
+        self._store, self._claim, self._encode = store, claim, encode
+        self._estimate, self._describe_error = estimate, describe_error
+        self._payload_bytes, self._loop, self._on_failure = payload_bytes, loop, on_failure
+        self._loop_thread = threading.get_ident()
+        self._lock = threading.RLock()
+        self._closed = False
+        self._claimed = now()
+        self._graph: private.Pregel[Any, Any, Any, Any]
+        self._breakpoints = Breakpoints(before=(), after=())
+        self._subgraphs: frozenset[str] = frozenset()
+        self._checkpointed: set[str] = set()
+        self._finished_before: set[str] = set()
+        self._tasks: dict[str, _Task] = {}
+        self._active: dict[str, tuple[str, float]] = {}
+        self._held: dict[str, StepFinished | StepFailed] = {}
+        self._superstep: set[str] = set()
+        self._failed_steps: dict[int, str] = {}
+        self._drafts: list[EventDraft] = []
+        self._reports = ReportLimiter()
+        self._timer_armed = False
+        self._last_write: Write[None] | None = None
+        self._start_point_open = claim.start_point is not None
+
+    # --- for the run ---
+
+    def attach(self, graph: private.Pregel[Any, Any, Any, Any], breakpoints: Breakpoints) -> None:
+        """Record what this graph does."""
+        self._graph, self._breakpoints = graph, breakpoints
+        self._subgraphs = private.subgraph_paths(graph)
+
+    def rewind(self, completed_steps: int) -> None:
+        """Count steps anew from a checkpoint."""
+        self._estimate.completed_steps = completed_steps
+
+    @property
+    def completed_steps(self) -> int:
+        """Steps finished so far."""
+        return self._estimate.completed_steps
+
+    def failed_step(self, error: BaseException) -> str:
+        """The step that raised an error; empty when it is not known."""
+        return self._failed_steps.get(id(error), "")
+
+    async def settle(self) -> None:
+        """Wait until everything that was written is committed."""
+        if self._last_write is not None:
+            await self._last_write
+
+    def close(self) -> None:
+        """Record nothing any more: what a step left behind does from now on is discarded."""
+        with self._lock:
+            self._closed = True
+
+    def finish(self, *, succeeded: bool = False, questions: Sequence[Interrupt] = ()) -> RunUpdate:
+        """Close, and give what remains to be told with the run's end."""
+        with self._lock:
+            self._closed = True
+            if (report := self._reports.flush()) is not None:
+                self._append_report(report)
+            self._active.clear()
+            for question in questions:
+                self._append(InterruptRaised(question))
+            progress = self._estimate.stopped(elapsed=self._elapsed(), succeeded=succeeded)
+            return RunUpdate(events=self._take(), progress=progress)
+
+    # --- pushed by LangGraph ---
+
+    def on_chunk(self, chunk: private.StreamChunk) -> None:
+        """A task began or ended."""
+        namespace, mode, payload = chunk
+        if mode != "tasks":
+            return
+        with self._lock:
+            if self._closed:
+                return
+            if "result" in payload:
+                self._ended(namespace, payload)
+            else:
+                self._began(namespace, payload)
+
+    def on_custom(self, value: Any) -> None:
+        """A node called the stream writer."""
+        parts = private.split_namespace(private.current_namespace())
+        step = "/".join(private.node_of(part) for part in parts)
+        task_id = private.task_of(parts[-1]) if parts else ""
+        report = Report.of(value, step=step, task_id=task_id)
+        with self._lock:
+            if self._closed:
+                return
+            if task_id in self._active and report.fraction is not None:
+                self._active[task_id] = (self._active[task_id][0], report.fraction)
+            if (ready := self._reports.offer(report, time.monotonic())) is not None:
+                self._append_report(ready)
+            self._arm_timer()
+
+    def _began(self, namespace: tuple[str, ...], payload: Any) -> None:
+        if not namespace:
+            self._superstep.add(payload["name"])
+        step = _path(namespace, payload["name"])
+        if payload["id"] in self._finished_before or step in self._subgraphs:
+            return
+        self._tasks[payload["id"]] = _Task(step, namespace, now())
+        self._active[payload["id"]] = (step, 0.0)
+        self._append(StepStarted(step, payload["id"]))
+        self._arm_timer()
+
+    def _ended(self, namespace: tuple[str, ...], payload: Any) -> None:
+        task_id = payload["id"]
+        task = self._tasks.pop(task_id, None)
+        if task is None:
+            return
+        self._drop_active(task_id)
+        if (report := self._reports.flush(task_id)) is not None:
+            self._append_report(report)
+        kind = self._ending(task, task_id, payload)
+        if kind is None:
+            return
+        if private.join_namespace(namespace) in self._checkpointed and not task.written:
+            # Told with the task's writes, which LangGraph is about to put.
+            self._held[task_id] = kind
+        else:
+            self._append(kind)
+            self._arm_timer()
+
+    def _ending(self, task: _Task, task_id: str, payload: Any) -> StepFinished | StepFailed | None:
+        duration = now() - task.started
+        match payload["error"]:
+            case asyncio.CancelledError():
+                # Cancelled because a sibling failed: it neither finished nor failed.
+                return None
+            case None if payload["interrupts"]:
+                return None
+            case None:
+                update = event_payload(_returned(payload["result"]), self._payload_bytes)
+                return StepFinished(task.step, task_id, update, duration)
+            case error:
+                if not isinstance(error, BaseException):
+                    error = RuntimeError(str(error))
+                # The innermost step is told first; the steps around it raise the same exception.
+                self._failed_steps.setdefault(id(error), task.step)
+                return StepFailed(task.step, task_id, self._describe_error(error, task.step), duration)
+
+    def _drop_active(self, task_id: str) -> None:
+        self._active.pop(task_id, None)
+        if self._active:
+            inside = [
+                child
+                for child in self._active
+                if child in self._tasks
+                and any(private.task_of(part) == task_id for part in self._tasks[child].namespace)
+            ]
+            for child in inside:
+                del self._active[child]
+
+    # --- CheckpointSink ---
+
+    def loaded(self, found: CheckpointTuple | None, checkpoint_ns: str) -> None:
+        """A graph at this namespace begins. Its finished tasks will be announced again, and are not reported again."""
+        with self._lock:
+            self._checkpointed.add(checkpoint_ns)
+            if found is not None and found.pending_writes:
+                self._finished_before |= private.finished_tasks(found.pending_writes)
+
+    def annotations(self, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> dict[str, Any]:
+        """The steps completed so far, and whether LangGraph stops here at a static breakpoint: a run that is killed
+        before the stop is stored would otherwise go past it when it is taken up again."""
+        with self._lock:
+            ran = self._superstep if metadata.get("source") == "loop" else set[str]()
+            stops = metadata.get("source") in ("loop", "input") and (
+                private.breakpoint_hit(checkpoint, self._breakpoints.after, ran)
+                or private.breakpoint_hit(
+                    checkpoint, self._breakpoints.before, private.next_steps(self._graph, checkpoint)
+                )
+            )
+            return {"completed_steps": self._estimate.completed_steps, "breakpoint": stops}
+
+    def put_checkpoint(self, row: CheckpointRow, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Write[None]:
+        """Store a checkpoint, and tell of it when it is the job's own graph's."""
+        superstep = metadata.get("step", -1)
+        steps = () if row.checkpoint_ns else private.next_steps(self._graph, checkpoint)
+        with self._lock:
+            self._refuse_when_closed()
+            self._close_cached(row.checkpoint_ns)
+            if not row.checkpoint_ns:
+                self._superstep = set()
+                self._append(CheckpointSaved(row.checkpoint_id, superstep, steps))
+            put = CheckpointPut(
+                row=row,
+                superstep=superstep,
+                source=metadata.get("source", "loop"),
+                next_steps=steps,
+                create_time=now(),
+                ends_start_point=self._start_point_open and not row.checkpoint_ns,
+            )
+            self._start_point_open = self._start_point_open and bool(row.checkpoint_ns)
+            return self._track(self._store.run_put_checkpoint(self._claim.fence, put, self._update()))
+
+    def put_writes(self, put: WritesPut, task_id: str) -> Write[None]:
+        """Store a task's writes, and tell of the task's end with them."""
+        with self._lock:
+            self._refuse_when_closed()
+            if (kind := self._held.pop(task_id, None)) is not None:
+                self._append(kind)
+            elif (task := self._tasks.get(task_id)) is not None:
+                task.written = True
+            return self._track(self._store.run_put_writes(self._claim.fence, put, self._update()))
+
+    def refuse_writes(self, task_id: str, error: Exception) -> None:
+        """A task wrote what cannot be stored: it failed, and so does the run."""
+        with self._lock:
+            held = self._held.pop(task_id, None)
+            step = held.step if held is not None else ""
+            if held is not None:
+                job_error = state_invalid(StateInvalidError(step, error))
+                self._append(StepFailed(held.step, held.step_run_id, job_error, held.duration))
+        self._on_failure(StateInvalidError(step, error))
+
+    def refuse_checkpoint(self, error: Exception) -> None:
+        """The state that the steps made together cannot be stored."""
+        self._on_failure(StateInvalidError("", error))
+
+    def _close_cached(self, checkpoint_ns: str) -> None:
+        # LangGraph announces a task whose result comes from its node cache, but not its end.
+        for task_id, task in list(self._tasks.items()):
+            if task.written and private.join_namespace(task.namespace) == checkpoint_ns:
+                del self._tasks[task_id]
+                self._drop_active(task_id)
+                self._append(StepFinished(task.step, task_id, None, now() - task.started))
+
+    # --- the log ---
+
+    def _append(self, kind: EventKind) -> None:
+        if isinstance(kind, StepFinished):
+            self._estimate.completed_steps += 1
+        elapsed = self._elapsed()
+        event = Event(
+            job_id=self._claim.fence.job_id,
+            event_time=now(),
+            attempt=self._claim.job.attempt,
+            progress=self._estimate.snapshot(active=self._active, elapsed=elapsed),
+            kind=kind,
+        )
+        self._drafts.append(self._encode(event))
+
+    def _append_report(self, report: Report) -> None:
+        if report.message:
+            self._estimate.message = report.message
+        data = None if report.data is None else event_payload(report.data, self._payload_bytes)
+        self._append(
+            ProgressReported(report.step, report.message, report.fraction, data, report.dropped),
+        )
+
+    def _elapsed(self) -> Micros:
+        return self._claim.job.progress.elapsed + now() - self._claimed
+
+    def _take(self) -> list[EventDraft]:
+        drafts, self._drafts = self._drafts, []
+        return drafts
+
+    def _update(self) -> RunUpdate:
+        progress = self._estimate.snapshot(active=self._active, elapsed=self._elapsed())
+        return RunUpdate(events=self._take(), progress=progress)
+
+    def _track(self, write: Write[None]) -> Write[None]:
+        write.on_failure(self._on_failure)
+        self._last_write = write
+        return write
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise StaleRunError(f"the run of job {self._claim.fence.job_id} is over")
+
+    def _arm_timer(self) -> None:
+        if self._timer_armed:
+            return
+        self._timer_armed = True
+        if threading.get_ident() == self._loop_thread:
+            self._loop.call_later(LINGER_SECONDS, self._flush)
+        else:
+            self._loop.call_soon_threadsafe(self._loop.call_later, LINGER_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._timer_armed = False
+            if self._closed:
+                return
+            if (report := self._reports.due(time.monotonic())) is not None:
+                self._append_report(report)
+            if self._drafts:
+                self._track(self._store.run_append(self._claim.fence, self._update()))
+            if self._reports.waiting:
+                self._arm_timer()
+
+
+def state_invalid(error: StateInvalidError) -> JobError:
+    """The job's error for a value that cannot be stored."""
+    cause = error.cause
+    known = isinstance(cause, NotRestorableError)
+    message = str(cause) if known else f"the state cannot be stored: {cause}"
+    kind = "" if known else f"{type(cause).__module__}.{type(cause).__qualname__}"
+    return JobError(JobErrorReason.STATE_INVALID, message[:4096], error.step, kind)
+
+
+def _path(namespace: Sequence[str], name: str) -> str:
+    return "/".join([*(private.node_of(part) for part in namespace if not part.isdigit()), name])
+
+
+def _returned(result: Any) -> Any:
+    """What the step returned: its writes by channel, or the bare value where the graph has just one."""
+    if isinstance(result, dict) and len(result) == 1:
+        for bare in (private.RETURN, "__root__"):
+            if bare in result:
+                return result[bare]
+    return result
