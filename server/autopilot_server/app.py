@@ -23,6 +23,7 @@ from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.storage import database_path, open_store
 from autopilot_server.storage.store import Store
+from autopilot_server.supervision import end_process_with
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class App:
     def _in_background(self, *parts: Deadlines | Pruner) -> None:
         for part in parts:
             task = asyncio.create_task(part.run(), name=type(part).__name__.lower())
-            task.add_done_callback(_died)
+            task.add_done_callback(end_process_with)
             self._tasks.append(task)
 
 
@@ -124,13 +125,6 @@ async def _recover(store: Store, settings: Settings) -> None:
             len(moved.cancelled),
             len(moved.failed),
         )
-
-
-def _died(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        # Without deadlines Cancel would not end: better to stop and be restarted than to go on half alive.
-        log.critical("%s died", task.get_name(), exc_info=error)
-        signal.raise_signal(signal.SIGTERM)
 
 
 async def serve(settings: Settings) -> None:

@@ -9,13 +9,14 @@ import logging
 from collections.abc import Callable, Sequence
 
 from autopilot_server.doorbell import News
-from autopilot_server.engine.run import Run, RunServices
+from autopilot_server.engine.outcome import Failed, GivenBack, Outcome, run_end
+from autopilot_server.engine.run import Run, RunServices, store_end
 from autopilot_server.engine.threads import StepThreads, current_run
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StorageUnavailableError
-from autopilot_server.jobs.job import SECOND, now
+from autopilot_server.jobs.job import SECOND, JobError, JobErrorReason, now
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.store import Claim
+from autopilot_server.storage.store import Claim, RunUpdate
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ CLAIM_BATCH = 16
 
 # Stands behind every wake-up.
 POLL_SECONDS = 1.0
+
+_ENGINE_FAULT = JobError(JobErrorReason.STEP_RAISED, "The server failed to run the job; its log says why.")
 
 
 class Dispatcher:
@@ -46,6 +49,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._draining = False
+        self._ended = asyncio.Event()
         self._next_look = 0.0
         self._unsubscribe = services.doorbell.subscribe(self._ring)
 
@@ -56,6 +60,12 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and start until drained."""
+        try:
+            await self._dispatch()
+        finally:
+            self._ended.set()
+
+    async def _dispatch(self) -> None:
         while not self._draining:
             self._news.clear()
             try:
@@ -71,6 +81,8 @@ class Dispatcher:
         """Claim nothing any more, let the runs stop at their next checkpoint, and after `seconds` wherever they are."""
         self._draining = True
         self._news.set()
+        # A claim that is under way still starts its runs.
+        await self._ended.wait()
         for run in list(self._runs.values()):
             run.drain()
         if self._tasks:
@@ -91,36 +103,45 @@ class Dispatcher:
         return bool(claims)
 
     def _start(self, claim: Claim) -> None:
+        if claim.deadline is not None:
+            self._on_deadline()
+        task = self._loop.create_task(self._run(claim), name=f"run of {claim.fence.job_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, claim: Claim) -> None:
+        """Run a claimed job. Whatever happens, the job is not left RUNNING without anybody who runs it."""
+        token = claim.fence.run_token
+        current_run.set(token)
+        try:
+            await self._execute(claim)
+        except StorageUnavailableError:
+            await self._end(claim, GivenBack())
+        except Exception:
+            log.exception("the engine failed to run a job", extra={"job_id": claim.fence.job_id})
+            await self._end(claim, Failed(_ENGINE_FAULT, retryable=True))
+        finally:
+            self._runs.pop(token, None)
+            if held := self._threads.abandon(token):
+                log.warning(
+                    "%d threads of a job's synchronous steps do not return; they are replaced",
+                    held,
+                    extra={"job_id": claim.fence.job_id},
+                )
+            self._news.set()
+
+    async def _execute(self, claim: Claim) -> None:
         workflow = self._registry.get(claim.job.spec.workflow)
         run = Run(claim=claim, workflow=workflow, services=self._services)
         self._runs[claim.fence.run_token] = run
         if self._draining:
             run.drain()
-        if claim.deadline is not None:
-            self._on_deadline()
-        task = self._loop.create_task(self._run(run), name=f"run of {claim.fence.job_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not await run.execute():
+            log.warning("a step does not stop and is left behind", extra={"job_id": claim.fence.job_id})
 
-    async def _run(self, run: Run) -> None:
-        current_run.set(run.fence.run_token)
-        try:
-            ended = await run.execute()
-            if not ended:
-                log.warning("a step does not stop and is left behind", extra={"job_id": run.fence.job_id})
-        except Exception:
-            # A fault of the engine itself must not leave the job RUNNING without anybody who runs it.
-            log.exception("the engine failed to run a job", extra={"job_id": run.fence.job_id})
-            run.drain()
-        finally:
-            del self._runs[run.fence.run_token]
-            if held := self._threads.abandon(run.fence.run_token):
-                log.warning(
-                    "%d threads of a job's synchronous steps do not return; they are replaced",
-                    held,
-                    extra={"job_id": run.fence.job_id},
-                )
-            self._news.set()
+    async def _end(self, claim: Claim, outcome: Outcome) -> None:
+        end = run_end(outcome, claim.job, completed_steps=claim.job.progress.completed_steps)
+        await store_end(self._services.store, claim.fence, end, RunUpdate())
 
     def _look_after_runs(self) -> None:
         """What the doorbell tells, in case it did not: one point read for each run."""

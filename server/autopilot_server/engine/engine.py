@@ -15,6 +15,7 @@ from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.threads import StepThreads
 from autopilot_server.engine.watchdog import Watchdog
 from autopilot_server.engine.workflows import Registry
+from autopilot_server.supervision import end_process_with
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ class Engine:
             stall_seconds=self._services.settings.loop_stall_seconds,
         )
         watchdog.start()
-        self._claiming = self._loop.create_task(self._dispatch())
+        self._claiming = self._loop.create_task(self._dispatch(), name="dispatcher")
+        self._claiming.add_done_callback(end_process_with)
         while not self._stopping:
             try:
                 self._loop.run_forever()

@@ -41,7 +41,7 @@ from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.job import JobError, JobErrorReason, now
 from autopilot_server.jobs.progress import ProgressEstimate
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.store import Claim, EncodeEvent, RunEnd, RunUpdate, Store
+from autopilot_server.storage.store import Claim, EncodeEvent, Fence, RunEnd, RunUpdate, Store
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,9 @@ class Run:
 
     def fail(self, error: Exception) -> None:
         """A write failed. From any thread."""
-        self._loop.call_soon_threadsafe(self._stop, error)
+        # The loop is closed once the process gives up what does not stop.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop, error)
 
     def _stop(self, why: Exception) -> None:
         if not self._stopping.done():
@@ -264,19 +266,7 @@ class Run:
             succeeded=end.to_state is JobState.SUCCEEDED,
             questions=end.interrupts or () if end.to_state is JobState.INTERRUPTED else (),
         )
-        await self._store_end(end, update)
-
-    async def _store_end(self, end: RunEnd, update: RunUpdate) -> None:
-        while True:
-            try:
-                await self._services.store.run_end(self.fence, end, update)
-            except StaleRunError:
-                return
-            except StorageUnavailableError as error:
-                # Nobody else can say how the run ended: wait until the database is back, or the process ends.
-                await asyncio.sleep(error.retry_delay or 1.0)
-            else:
-                return
+        await store_end(self._services.store, self.fence, end, update)
 
     # --- parts ---
 
@@ -340,6 +330,19 @@ class Run:
 
 
 _NOWHERE = Stop((), ())
+
+
+async def store_end(store: Store, fence: Fence, end: RunEnd, update: RunUpdate) -> None:
+    """Store how a run ended, however long the database is away: nobody else can say it."""
+    while True:
+        try:
+            await store.run_end(fence, end, update)
+        except StaleRunError:
+            return
+        except StorageUnavailableError as error:
+            await asyncio.sleep(error.retry_delay or 1.0)
+        else:
+            return
 
 
 def _steps(names: tuple[str, ...]) -> Any:

@@ -1,0 +1,18 @@
+"""What to do when a part of the server dies that nothing works without."""
+
+import asyncio
+import logging
+import os
+import signal
+
+log = logging.getLogger(__name__)
+
+
+def end_process_with(task: asyncio.Task[None]) -> None:
+    """Stop the process in order when a task fails: better to be restarted than to go on half alive.
+
+    For `Task.add_done_callback`.
+    """
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("%s died; the server stops", task.get_name(), exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)
