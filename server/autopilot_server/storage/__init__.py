@@ -1,1 +1,45 @@
 """Where jobs live. The only package that holds SQL."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from autopilot_server.doorbell import Doorbell
+from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.job import Micros, now
+from autopilot_server.storage.sqlite.store import SqliteStore
+from autopilot_server.storage.store import EncodeEvent, Store
+
+__all__ = ["Store", "database_path", "open_store"]
+
+_SCHEME = "sqlite:///"
+
+
+def database_path(url: str) -> Path:
+    """The file of a database, `sqlite:///PATH`. StartupError for any other."""
+    if not url.startswith(_SCHEME) or len(url) == len(_SCHEME):
+        raise StartupError(f"cannot use the database {url!r}: give it as sqlite:///PATH, with --database")
+    return Path(url.removeprefix(_SCHEME))
+
+
+def open_store(
+    url: str,
+    *,
+    encode_event: EncodeEvent,
+    doorbell: Doorbell,
+    retention: Micros,
+    clock: Callable[[], Micros] = now,
+    on_health: Callable[[bool], None] = lambda _: None,
+) -> Store:
+    """Open the database at `url`, made when there is none.
+
+    `retention`: how long finished jobs are kept. `on_health`: called when the database goes away (False) and comes
+    back (True), on a thread of the store's. StartupError, one line, when it cannot be opened.
+    """
+    return SqliteStore(
+        database_path(url),
+        encode_event=encode_event,
+        doorbell=doorbell,
+        clock=clock,
+        retention=retention,
+        on_health=on_health,
+    )

@@ -438,6 +438,10 @@ class Store(Protocol):
 
     # Operation
 
+    def token_key(self) -> bytes:
+        """A secret of this database, made with it: what signs page tokens outlives a restart."""
+        ...
+
     def probe(self) -> Write[None]:
         """Write something harmless durably: fails when the database cannot be written."""
         ...

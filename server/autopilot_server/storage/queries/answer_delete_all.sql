@@ -1,0 +1,1 @@
+DELETE FROM answers WHERE job_id = :job_id

@@ -1,0 +1,1 @@
+SELECT batch FROM last_batch

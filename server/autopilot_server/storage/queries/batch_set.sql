@@ -1,0 +1,1 @@
+UPDATE last_batch SET batch = :batch

@@ -1,0 +1,1 @@
+SELECT count(*) FROM checkpoints WHERE thread_id = :thread_id

@@ -1,0 +1,1 @@
+DELETE FROM checkpoints WHERE thread_id = :thread_id

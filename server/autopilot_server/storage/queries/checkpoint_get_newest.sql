@@ -1,0 +1,5 @@
+SELECT thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
+FROM checkpoints
+WHERE thread_id = :thread_id AND checkpoint_ns = :checkpoint_ns
+ORDER BY checkpoint_id DESC
+LIMIT 1

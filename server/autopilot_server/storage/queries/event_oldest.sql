@@ -1,0 +1,1 @@
+SELECT min(sequence) FROM events WHERE job_id = :job_id

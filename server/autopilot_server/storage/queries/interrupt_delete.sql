@@ -1,0 +1,1 @@
+DELETE FROM interrupts WHERE job_id = :job_id

@@ -1,0 +1,6 @@
+INSERT INTO interrupts (
+    job_id, position, interrupt_id, step, step_run_id, value, value_bytes, response_schema, create_time
+)
+VALUES (
+    :job_id, :position, :interrupt_id, :step, :step_run_id, :value, :value_bytes, :response_schema, :create_time
+)

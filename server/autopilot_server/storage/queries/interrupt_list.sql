@@ -1,0 +1,1 @@
+SELECT * FROM interrupts WHERE job_id = :job_id ORDER BY position

@@ -1,0 +1,1 @@
+SELECT * FROM jobs WHERE request_id = :request_id

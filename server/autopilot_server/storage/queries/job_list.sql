@@ -1,0 +1,19 @@
+-- {source} is one of the job_list_by_* sources: the index that the page is read from.
+SELECT j.*
+FROM {source}
+    AND (j.create_time, j.job_id) < (:after_time, :after_id)
+    AND (:workflow = '' OR j.workflow = :workflow)
+    AND (:thread_id = '' OR j.thread_id = :thread_id)
+    AND (:created_after IS NULL OR j.create_time >= :created_after)
+    AND (:created_before IS NULL OR j.create_time < :created_before)
+    AND (:finished_before IS NULL OR j.end_time <= :finished_before)
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(:labels) AS wanted
+        WHERE NOT EXISTS (
+            SELECT 1 FROM labels
+            WHERE labels.key = wanted.key AND labels.value = wanted.value
+                AND labels.create_time = j.create_time AND labels.job_id = j.job_id
+        )
+    )
+ORDER BY j.create_time DESC, j.job_id DESC
+LIMIT :limit

@@ -1,0 +1,1 @@
+SELECT max(create_time) FROM jobs

@@ -1,0 +1,1 @@
+SELECT min(deadline) FROM jobs WHERE deadline IS NOT NULL

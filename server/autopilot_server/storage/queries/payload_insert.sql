@@ -1,0 +1,1 @@
+INSERT INTO payloads (job_id, input, context) VALUES (:job_id, :input, :context)

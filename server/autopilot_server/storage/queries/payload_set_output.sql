@@ -1,0 +1,1 @@
+UPDATE payloads SET output = :output WHERE job_id = :job_id

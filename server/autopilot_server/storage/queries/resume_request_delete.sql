@@ -1,0 +1,1 @@
+DELETE FROM resume_requests WHERE job_id = :job_id

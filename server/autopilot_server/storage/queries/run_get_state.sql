@@ -1,0 +1,1 @@
+SELECT state FROM jobs WHERE job_id = :job_id AND run_token = :run_token

@@ -1,0 +1,1 @@
+SELECT count(*) FROM jobs WHERE thread_id = :thread_id

@@ -1,0 +1,1 @@
+SELECT 1 FROM jobs WHERE thread_id = :thread_id LIMIT 1

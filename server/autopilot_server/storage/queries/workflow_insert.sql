@@ -1,0 +1,1 @@
+INSERT INTO workflows (name, descriptor) VALUES (:name, :descriptor)

@@ -1,0 +1,1 @@
+SELECT descriptor FROM workflows WHERE name > :after ORDER BY name LIMIT :limit

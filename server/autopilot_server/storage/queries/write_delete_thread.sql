@@ -1,0 +1,1 @@
+DELETE FROM writes WHERE thread_id = :thread_id

@@ -1,0 +1,121 @@
+"""Connections to the database file, and what SQLite's errors mean for a caller."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autopilot_server.jobs.errors import StorageUnavailableError
+
+T = TypeVar("T")
+
+# How long a connection waits for a lock that another process holds.
+BUSY_SECONDS = 5.0
+
+RETRY_SECONDS = 1.0
+
+# SQLite's primary result codes that mean: not now. Any other is a fault of the program.
+_AWAY = {
+    sqlite3.SQLITE_PERM: "the database file cannot be accessed",
+    sqlite3.SQLITE_BUSY: "the database is locked by another process",
+    sqlite3.SQLITE_LOCKED: "the database is locked",
+    sqlite3.SQLITE_NOMEM: "the database is out of memory",
+    sqlite3.SQLITE_READONLY: "the database is read-only",
+    sqlite3.SQLITE_IOERR: "the database's disk reports errors",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged",
+    sqlite3.SQLITE_FULL: "the database's disk is full",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
+    sqlite3.SQLITE_PROTOCOL: "the database is locked",
+    sqlite3.SQLITE_NOTADB: "the database file is not a database",
+}
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a connection that commits when told to, and may be used from any thread, one at a time."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.row_factory = sqlite3.Row
+    # Durable through power loss: the log is synced at each commit.
+    connection.execute("PRAGMA synchronous = FULL")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def unavailable(error: sqlite3.Error) -> StorageUnavailableError | None:
+    """The error for a caller when the database is away; None when `error` is a fault of the program."""
+    code = getattr(error, "sqlite_errorcode", None)
+    # sqlite3 gives no code to what it finds out by itself, such as a closed connection.
+    what = _AWAY.get(code & 0xFF) if code is not None else None
+    if what is None:
+        return None
+    return StorageUnavailableError(f"The job cannot be read or stored now: {what}.", retry_delay=RETRY_SECONDS)
+
+
+class Readers:
+    """A read-only connection for each thread that reads."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`; connections are opened when they are first needed."""
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: set[sqlite3.Connection] = set()
+
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `query` on this thread's connection, in one snapshot of the database."""
+        with self._mapped() as connection:
+            connection.execute("BEGIN")
+            try:
+                return query(connection)
+            finally:
+                connection.execute("COMMIT")
+
+    def rows(self, sql: str, parameters: dict[str, Any]) -> list[sqlite3.Row]:
+        """All rows of one statement."""
+        with self._mapped() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: dict[str, Any]) -> sqlite3.Row | None:
+        """The first row of one statement."""
+        with self._mapped() as connection:
+            found: sqlite3.Row | None = connection.execute(sql, parameters).fetchone()
+            return found
+
+    def close(self) -> None:
+        """Close all connections. Nobody reads any more."""
+        with self._lock:
+            for connection in self._open:
+                connection.close()
+            self._open.clear()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._connection()
+        except sqlite3.Error as error:
+            self._forget()
+            if (away := unavailable(error)) is not None:
+                raise away from error
+            raise
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = connect(self._path, read_only=True)
+            self._local.connection = connection
+            with self._lock:
+                self._open.add(connection)
+        return connection
+
+    def _forget(self) -> None:
+        # The next read opens the file anew, which may have been replaced or come back.
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            with self._lock:
+                self._open.discard(connection)
+            connection.close()

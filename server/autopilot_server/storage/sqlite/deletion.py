@@ -1,0 +1,118 @@
+"""Deleting jobs and checkpoints, in batches."""
+
+import json
+from typing import Any
+
+from autopilot_server.jobs.job import JobFilter, Micros
+from autopilot_server.jobs.states import FINISHED
+from autopilot_server.storage.sqlite.listing import list_rows
+from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.rows import Row, load_workflow
+from autopilot_server.storage.sqlite.submissions import check_etag, state_conflict
+from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.store import PageKey, Pruned
+
+
+def delete(transaction: Transaction, job_id: str, wanted_etag: str) -> bool:
+    """See Store.job_delete."""
+    row = transaction.row(SQL.job_get, {"job_id": job_id})
+    if row is None:
+        return False
+    check_etag(row, wanted_etag)
+    if row["state"] not in FINISHED:
+        raise state_conflict(row, "DeleteJob", "finished")
+    _delete(transaction, row)
+    return True
+
+
+def delete_expired(transaction: Transaction, limit: int) -> int:
+    """See Store.jobs_delete_expired."""
+    rows = transaction.execute(SQL.job_list_expired, {"now": transaction.now, "limit": limit}).fetchall()
+    for row in rows:
+        _delete(transaction, row)
+    return len(rows)
+
+
+def prune(
+    transaction: Transaction,
+    job_filter: JobFilter,
+    *,
+    finished_before: Micros,
+    checkpoints_only: bool,
+    dry_run: bool,
+    limit: int,
+    after: PageKey | None,
+) -> Pruned:
+    """See Store.jobs_prune."""
+    states = (job_filter.states or FINISHED) & FINISHED
+    rows = list_rows(
+        transaction.execute, job_filter, states=states, limit=limit, after=after, finished_before=finished_before
+    )
+    counted = _Threads(transaction)
+    jobs = checkpoints = 0
+    for row in rows:
+        if checkpoints_only:
+            checkpoints += _prune_checkpoints(transaction, row, dry_run)
+        else:
+            jobs += 1
+            checkpoints += counted.without(row)
+            if not dry_run:
+                _delete(transaction, row)
+    last = PageKey(create_time=rows[-1]["create_time"], job_id=rows[-1]["job_id"]) if rows else None
+    return Pruned(jobs, checkpoints, more=len(rows) == limit, resume_after=last)
+
+
+class _Threads:
+    """Counts the checkpoints that go with the last job of a thread."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._left: dict[str, int] = {}
+
+    def without(self, row: Row) -> int:
+        """How many checkpoints go when this job does, after those that were asked for before."""
+        thread_id = row["thread_id"]
+        if thread_id not in self._left:
+            found = self._transaction.row(SQL.thread_count_jobs, {"thread_id": thread_id})
+            self._left[thread_id] = found[0] if found is not None else 0
+        self._left[thread_id] -= 1
+        if self._left[thread_id]:
+            return 0
+        count = self._transaction.row(SQL.checkpoint_count_of_thread, {"thread_id": thread_id})
+        return int(count[0]) if count is not None else 0
+
+
+def _delete(transaction: Transaction, row: Row) -> None:
+    job = {"job_id": row["job_id"]}
+    for key, value in json.loads(row["labels"]).items():
+        transaction.execute(SQL.label_delete, job | {"key": key, "value": value, "create_time": row["create_time"]})
+    for statement in (
+        SQL.event_delete,
+        SQL.interrupt_delete,
+        SQL.answer_delete_all,
+        SQL.resume_request_delete,
+        SQL.payload_delete,
+        SQL.job_delete,
+    ):
+        transaction.execute(statement, job)
+    thread = {"thread_id": row["thread_id"]}
+    if transaction.row(SQL.thread_is_used, thread) is None:
+        transaction.execute(SQL.checkpoint_delete_thread, thread)
+        transaction.execute(SQL.write_delete_thread, thread)
+    transaction.tell(row["job_id"], None, [])
+
+
+def _prune_checkpoints(transaction: Transaction, row: Row, dry_run: bool) -> int:
+    stored = transaction.row(SQL.workflow_get, {"name": row["workflow"]})
+    if not row["checkpoint_id"] or (stored is not None and load_workflow(stored["descriptor"]).keeps_history):
+        return 0
+    old: list[Any] = transaction.execute(
+        SQL.checkpoint_list_superseded,
+        {"thread_id": row["thread_id"], "job_id": row["job_id"], "newest": row["checkpoint_id"]},
+    ).fetchall()
+    if not dry_run:
+        for place in old:
+            at = dict(place) | {"thread_id": row["thread_id"]}
+            transaction.execute(SQL.checkpoint_delete, at)
+            transaction.execute(SQL.write_delete, at)
+    return len(old)

@@ -1,0 +1,68 @@
+"""Copies a checkpoint, with what belongs to it, under another thread."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.writer import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to copy. `with_ancestors`: for workflows whose checkpoints cannot be read without them."""
+
+    thread_id: str
+    checkpoint_id: str
+    with_ancestors: bool
+
+
+def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: str) -> dict[str, Any]:
+    """Copy; gives the columns of the new job's row that follow from it."""
+    places = transaction.execute(SQL.checkpoint_list_places, {"thread_id": source.thread_id}).fetchall()
+    roots = _ancestry(places, source) if source.with_ancestors else [source.checkpoint_id]
+    chosen = [("", checkpoint_id) for checkpoint_id in roots]
+    chosen += [(p["checkpoint_ns"], p["checkpoint_id"]) for p in places if _belongs(p, source.checkpoint_id)]
+    for checkpoint_ns, checkpoint_id in chosen:
+        place = {
+            "thread_id": source.thread_id,
+            "checkpoint_ns": checkpoint_ns,
+            "checkpoint_id": checkpoint_id,
+            "to_thread": to_thread,
+            # Only the checkpoint that was asked for is listed as the new job's.
+            "to_job": to_job if (checkpoint_ns, checkpoint_id) == ("", source.checkpoint_id) else None,
+        }
+        transaction.execute(SQL.checkpoint_copy, place)
+        transaction.execute(SQL.write_copy, place)
+    return {
+        "checkpoint_id": source.checkpoint_id,
+        "next_steps": _next_steps(transaction, to_job),
+        # The client chose to go on from here: also past a breakpoint.
+        "passed_breakpoint": source.checkpoint_id,
+    }
+
+
+def _ancestry(places: list[Any], source: Source) -> list[str]:
+    parents = {p["checkpoint_id"]: p["parent_checkpoint_id"] for p in places if not p["checkpoint_ns"]}
+    line: list[str] = []
+    checkpoint_id: str | None = source.checkpoint_id
+    while checkpoint_id is not None and checkpoint_id in parents:
+        line.append(checkpoint_id)
+        checkpoint_id = parents[checkpoint_id]
+    return line
+
+
+def _belongs(place: Any, root_id: str) -> bool:
+    """Whether a subgraph's checkpoint belongs to a root checkpoint: it was made while its tasks ran, or it is part of
+    the memory of a subgraph that keeps its state (no ':' in its namespace)."""
+    if not place["checkpoint_ns"]:
+        return False
+    parent = json.loads(place["metadata"]).get("parents", {}).get("")
+    if parent is None:
+        return False
+    return bool(parent == root_id or (":" not in place["checkpoint_ns"] and parent <= root_id))
+
+
+def _next_steps(transaction: Transaction, job_id: str) -> str:
+    row = transaction.row(SQL.checkpoint_list_of_job, {"job_id": job_id, "before": None, "limit": 1})
+    return str(row["next_steps"]) if row is not None else "[]"

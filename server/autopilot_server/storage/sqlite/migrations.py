@@ -1,0 +1,59 @@
+"""The database's schema: numbered files, applied in order when a database is opened."""
+
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+
+from autopilot_server.jobs.errors import StartupError
+from autopilot_server.storage.sqlite.connections import connect
+
+_FOLDER = files("autopilot_server.storage") / "migrations"
+
+
+def migrations() -> list[str]:
+    """The migrations' texts, in order. The schema's version is how many were applied."""
+    names = sorted(file.name for file in _FOLDER.iterdir() if file.name.endswith(".sql"))
+    return [(_FOLDER / name).read_text() for name in names]
+
+
+def migrate(path: Path) -> None:
+    """Bring the database at `path` to this program's schema, making it when there is none. StartupError."""
+    try:
+        connection = connect(path)
+        try:
+            _migrate(connection, path)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StartupError(f"cannot use the database {path}: {error}; choose another with --database") from error
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    # Both only take effect before the first table is made.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    known = migrations()
+    connection.execute("BEGIN IMMEDIATE")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(known):
+        connection.execute("ROLLBACK")
+        raise StartupError(
+            f"the database {path} was made by a newer version of Autopilot (schema {version}, this one knows "
+            f"{len(known)}): start the newer version, or choose another file with --database"
+        )
+    for text in known[version:]:
+        for statement in _statements(text):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(known)}")
+    connection.execute("COMMIT")
+
+
+def _statements(text: str) -> list[str]:
+    """Split a script; sqlite3's own executescript would commit in between."""
+    statements, statement = [], ""
+    for line in text.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            statements.append(statement)
+            statement = ""
+    return statements

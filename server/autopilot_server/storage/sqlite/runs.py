@@ -1,0 +1,294 @@
+"""Operations of the engine: claims, what runs write, how they end, and what dead ones left."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autopilot_server.jobs.errors import StaleRunError
+from autopilot_server.jobs.job import Job, JobError, JobErrorReason, Progress
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.rows import (
+    Row,
+    dump_progress,
+    dumps,
+    elapsed,
+    interrupt_row,
+    load_error,
+    load_progress,
+    load_start_point,
+)
+from autopilot_server.storage.sqlite.submissions import LoadJob
+from autopilot_server.storage.sqlite.transitions import Mover, append, cancelled
+from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.store import CheckpointPut, Claim, Fence, Recovery, RunEnd, RunUpdate, WritesPut
+
+PRIORITIES = range(9, -1, -1)
+
+
+class Runs:
+    """Carries out what the engine asks for."""
+
+    def __init__(self, *, mover: Mover, load_job: LoadJob) -> None:
+        """`load_job` reads a job with its payloads."""
+        self._mover, self._load_job = mover, load_job
+
+    # --- claims ---
+
+    def claim(self, transaction: Transaction, workflows: Mapping[str, str], worker_id: str, limit: int) -> list[Claim]:
+        """See Store.job_claim."""
+        claims: list[Claim] = []
+        wanted: dict[str, Any] = {"workflows": dumps(list(workflows)), "now": transaction.now}
+        for priority in PRIORITIES:
+            if len(claims) < limit:
+                found = transaction.execute(
+                    SQL.job_list_to_claim, wanted | {"priority": priority, "limit": limit - len(claims)}
+                ).fetchall()
+                claims += [self._claim(transaction, row, workflows[row["workflow"]], worker_id) for row in found]
+        return claims
+
+    def _claim(self, transaction: Transaction, row: Row, revision: str, worker_id: str) -> Claim:
+        now, token = transaction.now, uuid.uuid4().hex
+        budget = row["execution_timeout"]
+        progress = load_progress(row, now)
+        moved = self._mover.move(
+            transaction,
+            row,
+            JobState.RUNNING,
+            # A retry keeps saying why the attempt before it failed.
+            _error_of(row),
+            attempt=row["attempt"] + 1,
+            workflow_revision=revision,
+            run_token=token,
+            worker_id=worker_id,
+            claim_time=now,
+            start_time=row["start_time"] or now,
+            deadline=None if budget is None else now + max(0, budget - row["budget_spent"]),
+            progress=dump_progress(Progress(completed_steps=progress.completed_steps, message=progress.message)),
+        )
+        answers = transaction.execute(SQL.answer_list, {"job_id": row["job_id"]})
+        return Claim(
+            job=self._load_job(transaction, moved),
+            fence=Fence(row["job_id"], token),
+            answers={answer["interrupt_id"]: answer["answer"] for answer in answers},
+            start_point=load_start_point(row["start_point"]),
+            passed_breakpoint=row["passed_breakpoint"],
+            deadline=moved["deadline"],
+        )
+
+    # --- writes of a run ---
+
+    def append(self, transaction: Transaction, fence: Fence, update: RunUpdate) -> None:
+        """See Store.run_append."""
+        self._write(transaction, fence, update)
+
+    def put_checkpoint(self, transaction: Transaction, fence: Fence, put: CheckpointPut, update: RunUpdate) -> None:
+        """See Store.run_put_checkpoint."""
+        row, steps = put.row, dumps(put.next_steps)
+        root = not row.checkpoint_ns
+        self._write(
+            transaction,
+            fence,
+            update,
+            checkpoints=1,
+            checkpoint_id=row.checkpoint_id if root else None,
+            next_steps=steps if root else None,
+            ends_start_point=put.ends_start_point,
+        )
+        transaction.execute(
+            SQL.checkpoint_put,
+            {
+                "thread_id": row.thread_id,
+                "checkpoint_ns": row.checkpoint_ns,
+                "checkpoint_id": row.checkpoint_id,
+                "parent_checkpoint_id": row.parent_checkpoint_id,
+                "type": row.type,
+                "checkpoint": row.checkpoint,
+                "metadata": row.metadata,
+                "job_id": fence.job_id,
+                "superstep": put.superstep,
+                "source": put.source,
+                "next_steps": steps,
+                "create_time": put.create_time,
+            },
+        )
+
+    def put_writes(self, transaction: Transaction, fence: Fence, put: WritesPut, update: RunUpdate) -> None:
+        """See Store.run_put_writes."""
+        self._write(transaction, fence, update)
+        place = (put.thread_id, put.checkpoint_ns, put.checkpoint_id)
+        transaction.connection.executemany(
+            SQL.write_replace if put.replace else SQL.write_put,
+            [(*place, w.task_id, w.task_path, w.idx, w.channel, w.type, w.value) for w in put.rows],
+        )
+
+    @staticmethod
+    def _write(
+        transaction: Transaction,
+        fence: Fence,
+        update: RunUpdate,
+        *,
+        checkpoints: int = 0,
+        checkpoint_id: str | None = None,
+        next_steps: str | None = None,
+        ends_start_point: bool = False,
+    ) -> None:
+        """The fence and what goes with every write of a run."""
+        # RETURNING rows must be fetched to the end, or the statement stays open.
+        written = transaction.execute(
+            SQL.run_write,
+            {
+                "job_id": fence.job_id,
+                "run_token": fence.run_token,
+                "events": len(update.events),
+                "progress": None if update.progress is None else dump_progress(update.progress),
+                "checkpoints": checkpoints,
+                "checkpoint_id": checkpoint_id,
+                "next_steps": next_steps,
+                "ends_start_point": ends_start_point,
+                "now": transaction.now,
+            },
+        ).fetchall()
+        if not written:
+            raise stale(fence)
+        if update.events:
+            last, state = written[0]
+            append(transaction, fence.job_id, JobState(state), last, list(update.events))
+
+    # --- the end of a run ---
+
+    def end(self, transaction: Transaction, fence: Fence, end: RunEnd, update: RunUpdate) -> Job:
+        """See Store.run_end."""
+        self._write(transaction, fence, update)
+        row = transaction.row(SQL.job_get, {"job_id": fence.job_id})
+        if row is None:
+            raise stale(fence)
+        to_state, error = end.to_state, end.error
+        if row["state"] == JobState.CANCELLING:
+            to_state, error = JobState.CANCELLED, cancelled(row["cancel_reason"])
+        changes = self._end_changes(transaction, row, end, to_state)
+        if to_state is JobState.SUCCEEDED:
+            self._succeeded(transaction, row, end)
+        moved = self._mover.move(transaction, row, to_state, error, **changes)
+        return self._load_job(transaction, moved)
+
+    @staticmethod
+    def _end_changes(transaction: Transaction, row: Row, end: RunEnd, to_state: JobState) -> dict[str, Any]:
+        job_id = row["job_id"]
+        changes: dict[str, Any] = {}
+        interrupts = () if to_state is JobState.SUCCEEDED else end.interrupts
+        for interrupt_id in end.refused_answers:
+            transaction.execute(SQL.answer_delete, {"job_id": job_id, "interrupt_id": interrupt_id})
+        if interrupts is not None:
+            known = transaction.execute(SQL.interrupt_list, {"job_id": job_id}).fetchall() if row["questions"] else []
+            since = {i["interrupt_id"]: i["create_time"] for i in known}
+            if known:
+                transaction.execute(SQL.interrupt_delete, {"job_id": job_id})
+            for position, interrupt in enumerate(interrupts):
+                first = since.get(interrupt.interrupt_id, interrupt.create_time)
+                transaction.execute(SQL.interrupt_insert, interrupt_row(job_id, position, interrupt, first))
+            transaction.execute(SQL.answer_delete_stale, {"job_id": job_id})
+            changes["questions"] = len(interrupts)
+        if end.next_steps is not None:
+            changes["next_steps"] = dumps(end.next_steps)
+        if end.attempt_failed:
+            changes["failed_attempts"] = row["failed_attempts"] + 1
+        if end.clears_start_point or to_state is JobState.CANCELLED:
+            changes["start_point"] = None
+        if to_state is JobState.PENDING:
+            changes["next_attempt_time"] = end.next_attempt_time
+            changes["ready_time"] = end.next_attempt_time or transaction.now
+        return changes
+
+    @staticmethod
+    def _succeeded(transaction: Transaction, row: Row, end: RunEnd) -> None:
+        transaction.execute(SQL.payload_set_output, {"job_id": row["job_id"], "output": end.output})
+        if end.steps is not None:
+            transaction.execute(
+                SQL.statistics_add,
+                {
+                    "name": row["workflow"],
+                    "revision": row["workflow_revision"],
+                    "steps": float(end.steps),
+                    "elapsed": float(elapsed(row, transaction.now)),
+                },
+            )
+
+    # --- runs that nobody ends ---
+
+    def recover(self, transaction: Transaction, max_losses: int) -> Recovery:
+        """See Store.jobs_recover."""
+        moved: dict[JobState, list[str]] = {state: [] for state in JobState}
+        for row in transaction.execute(SQL.job_list_owned).fetchall():
+            state = self._recover(transaction, row, max_losses)
+            moved[state].append(row["job_id"])
+        return Recovery(
+            requeued=moved[JobState.PENDING], cancelled=moved[JobState.CANCELLED], failed=moved[JobState.FAILED]
+        )
+
+    def _recover(self, transaction: Transaction, row: Row, max_losses: int) -> JobState:
+        # The process died at some time after its last write; what came later was not spent on the job.
+        run_ended = row["update_time"]
+        if row["state"] == JobState.CANCELLING:
+            self._mover.move(
+                transaction,
+                row,
+                JobState.CANCELLED,
+                cancelled(row["cancel_reason"]),
+                run_ended=run_ended,
+                start_point=None,
+            )
+            return JobState.CANCELLED
+        advanced = row["checkpoints"] > row["checkpoints_at_loss"]
+        losses = 1 if advanced or not row["losses"] else row["losses"] + 1
+        loss = {"losses": losses, "checkpoints_at_loss": row["checkpoints"]}
+        if losses >= max_losses:
+            self._mover.move(transaction, row, JobState.FAILED, _worker_lost(losses), run_ended=run_ended, **loss)
+            return JobState.FAILED
+        self._mover.move(
+            transaction, row, JobState.PENDING, _error_of(row), run_ended=run_ended, ready_time=transaction.now, **loss
+        )
+        return JobState.PENDING
+
+    def expire(self, transaction: Transaction) -> Recovery:
+        """See Store.jobs_expire."""
+        ended: dict[JobState, list[str]] = {JobState.CANCELLED: [], JobState.FAILED: []}
+        for row in transaction.execute(SQL.job_list_overdue, {"now": transaction.now}).fetchall():
+            if row["state"] == JobState.CANCELLING:
+                state, error = JobState.CANCELLED, cancelled(row["cancel_reason"])
+            else:
+                state, error = JobState.FAILED, _timed_out(row)
+            self._mover.move(transaction, row, state, error, start_point=None)
+            ended[state].append(row["job_id"])
+        return Recovery(cancelled=ended[JobState.CANCELLED], failed=ended[JobState.FAILED])
+
+
+def stale(fence: Fence) -> StaleRunError:
+    """The error of a run that was superseded."""
+    return StaleRunError(f"the run of job {fence.job_id} was superseded")
+
+
+def state_of_run(row: Sequence[Any] | None) -> JobState | None:
+    """See Store.run_state."""
+    return None if row is None else JobState(row[0])
+
+
+def _error_of(row: Row) -> JobError | None:
+    return load_error(row["error"])
+
+
+def _worker_lost(losses: int) -> JobError:
+    return JobError(
+        JobErrorReason.WORKER_LOST,
+        f"The process that ran the job died {losses} times in a row before the job reached another checkpoint. "
+        "Resume goes on from its last checkpoint.",
+    )
+
+
+def _timed_out(row: Row) -> JobError:
+    seconds = row["execution_timeout"] / 1_000_000
+    return JobError(
+        JobErrorReason.EXECUTION_TIMED_OUT,
+        f"The job ran for longer than its execution timeout of {seconds:g} s. Resume goes on from its last checkpoint, "
+        "with the whole time again.",
+    )

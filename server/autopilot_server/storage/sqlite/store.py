@@ -1,0 +1,321 @@
+"""The store on SQLite: each method of the protocol, and where it is carried out."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autopilot_server.doorbell import Doorbell, StoredEvent
+from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.sqlite import deletion
+from autopilot_server.storage.sqlite.connections import Readers
+from autopilot_server.storage.sqlite.listing import list_rows
+from autopilot_server.storage.sqlite.lock import ServerLock
+from autopilot_server.storage.sqlite.migrations import migrate
+from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.rows import (
+    Row,
+    dump_workflow,
+    dumps,
+    load_checkpoint,
+    load_checkpoint_row,
+    load_interrupt,
+    load_job,
+    load_workflow,
+)
+from autopilot_server.storage.sqlite.runs import Runs, state_of_run
+from autopilot_server.storage.sqlite.submissions import Submissions
+from autopilot_server.storage.sqlite.transitions import Mover
+from autopilot_server.storage.sqlite.writer import Transaction, Writer
+from autopilot_server.storage.store import (
+    CheckpointPut,
+    CheckpointRow,
+    Claim,
+    EncodeEvent,
+    EventPage,
+    Fence,
+    PageKey,
+    Pruned,
+    Recovery,
+    Resumption,
+    RunEnd,
+    RunUpdate,
+    Submission,
+    Submitted,
+    Write,
+    WriteRow,
+    WritesPut,
+)
+
+# More rows than any history has.
+_ALL = 2**62
+
+
+class SqliteStore:
+    """Implements `storage.store.Store`, whose docstrings say what each method promises."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        encode_event: EncodeEvent,
+        doorbell: Doorbell,
+        clock: Callable[[], Micros],
+        retention: Micros,
+        on_health: Callable[[bool], None],
+    ) -> None:
+        """Open the database, make or migrate it, and lock it against other servers. StartupError."""
+        self._lock = ServerLock(path)
+        try:
+            migrate(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._clock = clock
+        self._readers = Readers(path)
+        self._writer = Writer(path, doorbell=doorbell, clock=clock, on_health=on_health)
+        mover = Mover(encode_event=encode_event, retention=retention)
+        newest = self._readers.row(SQL.job_newest_time, {})
+        self._submissions = Submissions(
+            mover=mover,
+            load_job=_load_without_payloads,
+            newest_create_time=(newest[0] if newest is not None else None) or 0,
+        )
+        self._runs = Runs(mover=mover, load_job=_load_with_payloads)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._readers.close()
+        self._lock.release()
+
+    # --- jobs, for the API ---
+
+    def job_submit(self, submission: Submission) -> Write[Submitted]:
+        return self._writer.submit(lambda t: self._submissions.submit(t, submission))
+
+    def job_get(self, job_id: str, *, payloads: bool) -> Job | None:
+        row = self._readers.row(SQL.job_get, {"job_id": job_id})
+        return None if row is None else _load(self._readers.row, self._readers.rows, row, payloads, self._clock())
+
+    def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None, payloads: bool) -> Sequence[Job]:
+        return self._readers.read(partial(self._list, job_filter, limit, after, payloads))
+
+    def _list(
+        self,
+        job_filter: JobFilter,
+        limit: int,
+        after: PageKey | None,
+        payloads: bool,
+        connection: sqlite3.Connection,
+    ) -> list[Job]:
+        rows = list_rows(connection.execute, job_filter, states=job_filter.states, limit=limit, after=after)
+        now = self._clock()
+        return [
+            _load(
+                lambda sql, p: connection.execute(sql, p).fetchone(),
+                lambda sql, p: connection.execute(sql, p).fetchall(),
+                row,
+                payloads,
+                now,
+            )
+            for row in rows
+        ]
+
+    def job_cancel(self, job_id: str, *, reason: str, etag: str, grace_period: Micros) -> Write[Job]:
+        return self._writer.submit(lambda t: self._submissions.cancel(t, job_id, reason, etag, grace_period))
+
+    def job_resume(self, resumption: Resumption) -> Write[Submitted]:
+        return self._writer.submit(lambda t: self._submissions.resume(t, resumption))
+
+    def job_delete(self, job_id: str, *, etag: str) -> Write[bool]:
+        return self._writer.submit(lambda t: deletion.delete(t, job_id, etag))
+
+    def jobs_prune(
+        self,
+        job_filter: JobFilter,
+        *,
+        finished_before: Micros,
+        checkpoints_only: bool,
+        dry_run: bool,
+        limit: int,
+        after: PageKey | None,
+    ) -> Write[Pruned]:
+        return self._writer.submit(
+            lambda t: deletion.prune(
+                t,
+                job_filter,
+                finished_before=finished_before,
+                checkpoints_only=checkpoints_only,
+                dry_run=dry_run,
+                limit=limit,
+                after=after,
+            )
+        )
+
+    def jobs_delete_expired(self, *, limit: int) -> Write[int]:
+        return self._writer.submit(lambda t: deletion.delete_expired(t, limit))
+
+    def space_reclaim(self, *, pages: int) -> Write[int]:
+        return self._writer.submit(lambda t: _reclaim(t, pages))
+
+    def events_read(self, job_id: str, *, after_sequence: int, limit: int, max_bytes: int) -> EventPage | None:
+        return self._readers.read(lambda c: _read_events(c, job_id, after_sequence, limit, max_bytes))
+
+    # --- jobs, for the engine ---
+
+    def job_claim(self, workflows: Mapping[str, str], *, worker_id: str, limit: int) -> Write[Sequence[Claim]]:
+        claim: Callable[[Transaction], Sequence[Claim]] = lambda t: self._runs.claim(t, workflows, worker_id, limit)  # noqa: E731
+        return self._writer.submit(claim)
+
+    def next_runnable_time(self, workflows: Mapping[str, str]) -> Micros | None:
+        row = self._readers.row(SQL.job_next_ready_time, {"workflows": dumps(list(workflows))})
+        return None if row is None else row[0]
+
+    def run_state(self, fence: Fence) -> JobState | None:
+        return state_of_run(
+            self._readers.row(SQL.run_get_state, {"job_id": fence.job_id, "run_token": fence.run_token})
+        )
+
+    def run_append(self, fence: Fence, update: RunUpdate) -> Write[None]:
+        return self._writer.submit(lambda t: self._runs.append(t, fence, update))
+
+    def run_put_checkpoint(self, fence: Fence, put: CheckpointPut, update: RunUpdate) -> Write[None]:
+        return self._writer.submit(lambda t: self._runs.put_checkpoint(t, fence, put, update))
+
+    def run_put_writes(self, fence: Fence, put: WritesPut, update: RunUpdate) -> Write[None]:
+        return self._writer.submit(lambda t: self._runs.put_writes(t, fence, put, update))
+
+    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[Job]:
+        return self._writer.submit(lambda t: self._runs.end(t, fence, end, update))
+
+    def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:
+        return self._writer.submit(lambda t: self._runs.recover(t, max_losses))
+
+    def jobs_expire(self) -> Write[Recovery]:
+        return self._writer.submit(self._runs.expire)
+
+    def next_deadline(self) -> Micros | None:
+        row = self._readers.row(SQL.job_next_deadline, {})
+        return None if row is None else row[0]
+
+    # --- checkpoints ---
+
+    def checkpoint_get(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> CheckpointRow | None:
+        sql = SQL.checkpoint_get if checkpoint_id else SQL.checkpoint_get_newest
+        row = self._readers.row(
+            sql, {"thread_id": thread_id, "checkpoint_ns": checkpoint_ns, "checkpoint_id": checkpoint_id}
+        )
+        return None if row is None else load_checkpoint_row(row)
+
+    def checkpoint_history(
+        self, thread_id: str, checkpoint_ns: str | None, *, before: str | None, limit: int | None
+    ) -> Sequence[CheckpointRow]:
+        rows = self._readers.rows(
+            SQL.checkpoint_history,
+            {
+                "thread_id": thread_id,
+                "checkpoint_ns": checkpoint_ns,
+                "before": before,
+                "limit": _ALL if limit is None else limit,
+            },
+        )
+        return [load_checkpoint_row(row) for row in rows]
+
+    def writes_get(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str) -> Sequence[WriteRow]:
+        rows = self._readers.rows(
+            SQL.write_list,
+            {"thread_id": thread_id, "checkpoint_ns": checkpoint_ns, "checkpoint_id": checkpoint_id},
+        )
+        return [WriteRow(**{name: row[name] for name in WriteRow.__slots__}) for row in rows]
+
+    def checkpoints_list(self, job_id: str, *, limit: int, before: str | None) -> Sequence[Checkpoint]:
+        rows = self._readers.rows(SQL.checkpoint_list_of_job, {"job_id": job_id, "limit": limit, "before": before})
+        return [load_checkpoint(row) for row in rows]
+
+    # --- workflows ---
+
+    def workflows_publish(self, workflows: Sequence[Workflow]) -> Write[None]:
+        return self._writer.submit(lambda t: _publish(t, workflows))
+
+    def workflow_get(self, name: str) -> Workflow | None:
+        row = self._readers.row(SQL.workflow_get, {"name": name})
+        return None if row is None else load_workflow(row["descriptor"])
+
+    def workflow_list(self, *, limit: int, after: str) -> Sequence[Workflow]:
+        rows = self._readers.rows(SQL.workflow_list, {"limit": limit, "after": after})
+        return [load_workflow(row["descriptor"]) for row in rows]
+
+    def workflow_statistics(self, name: str, revision: str) -> WorkflowStatistics:
+        row = self._readers.row(SQL.statistics_get, {"name": name, "revision": revision})
+        return WorkflowStatistics() if row is None else WorkflowStatistics(**dict(row))
+
+    # --- operation ---
+
+    def token_key(self) -> bytes:
+        row = self._readers.row(SQL.secret_get, {"name": "page_tokens"})
+        key: bytes = row["value"] if row is not None else b""
+        return key
+
+    def probe(self) -> Write[None]:
+        # Every batch writes its own id, and is durable with it.
+        return self._writer.submit(lambda _: None, single=True)
+
+
+def _load(
+    read_row: Callable[[str, dict[str, Any]], Row | None],
+    read_rows: Callable[[str, dict[str, Any]], list[Any]],
+    row: Row,
+    payloads: bool,
+    now: Micros,
+) -> Job:
+    job = {"job_id": row["job_id"]}
+    payload = read_row(SQL.payload_get, job) if payloads else None
+    questions = read_rows(SQL.interrupt_list_open, job) if row["questions"] else []
+    return load_job(row, payload, tuple(load_interrupt(q, payloads=payloads) for q in questions), now)
+
+
+def _load_in(transaction: Transaction, row: Row, payloads: bool) -> Job:
+    return _load(transaction.row, lambda sql, p: transaction.execute(sql, p).fetchall(), row, payloads, transaction.now)
+
+
+def _load_with_payloads(transaction: Transaction, row: Row) -> Job:
+    return _load_in(transaction, row, True)
+
+
+def _load_without_payloads(transaction: Transaction, row: Row) -> Job:
+    return _load_in(transaction, row, False)
+
+
+def _read_events(
+    connection: sqlite3.Connection, job_id: str, after: int, limit: int, max_bytes: int
+) -> EventPage | None:
+    row = connection.execute(SQL.job_get, {"job_id": job_id}).fetchone()
+    if row is None:
+        return None
+    oldest = connection.execute(SQL.event_oldest, {"job_id": job_id}).fetchone()[0]
+    events: list[StoredEvent] = []
+    size = 0
+    cursor = connection.execute(SQL.event_list, {"job_id": job_id, "after": after, "limit": limit})
+    for sequence, body, has_payload in cursor:
+        size += len(body)
+        if events and size > max_bytes:
+            break
+        events.append(StoredEvent(sequence, body, bool(has_payload)))
+    cursor.close()
+    latest = row["latest_sequence"]
+    return EventPage(tuple(events), latest, latest + 1 if oldest is None else oldest, JobState(row["state"]))
+
+
+def _publish(transaction: Transaction, workflows: Sequence[Workflow]) -> None:
+    transaction.execute(SQL.workflow_delete_all)
+    for workflow in workflows:
+        transaction.execute(SQL.workflow_insert, {"name": workflow.name, "descriptor": dump_workflow(workflow)})
+
+
+def _reclaim(transaction: Transaction, pages: int) -> int:
+    # A pragma takes no parameters; `pages` is a number of ours.
+    transaction.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+    left = transaction.row("PRAGMA freelist_count")
+    return int(left[0]) if left is not None else 0

@@ -1,0 +1,288 @@
+"""Operations that clients ask for: submit, cancel, resume."""
+
+from collections.abc import Callable
+from typing import Any
+
+from autopilot_server.jobs.errors import (
+    CheckpointNotFoundError,
+    EtagMismatchError,
+    FieldInvalidError,
+    InterruptNotPendingError,
+    JobAlreadyExistsError,
+    JobNotFoundError,
+    JobStateConflictError,
+    LimitExceededError,
+    RequestIdReusedError,
+    ThreadAdvancedError,
+    ThreadBusyError,
+    Violation,
+)
+from autopilot_server.jobs.job import Job, Json, Micros, StartPoint
+from autopilot_server.jobs.states import CANCELLABLE, OWNED, RESUMABLE, JobState
+from autopilot_server.storage.sqlite import forks
+from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.rows import Row, dump_start_point, etag, load_workflow, new_job_row
+from autopilot_server.storage.sqlite.transitions import Mover, cancelled
+from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.store import Resumption, Submission, Submitted
+
+LoadJob = Callable[[Transaction, Row], Job]
+
+# A full queue empties at the pace of the jobs: worth another look in a few seconds.
+LIMIT_RETRY_SECONDS = 5.0
+
+
+def find_job(transaction: Transaction, job_id: str) -> Row:
+    """Read a job's row. JobNotFoundError."""
+    row = transaction.row(SQL.job_get, {"job_id": job_id})
+    if row is None:
+        raise job_not_found(job_id)
+    return row
+
+
+def job_not_found(job_id: str) -> JobNotFoundError:
+    """The error for a job that does not exist."""
+    return JobNotFoundError(f"There is no job {job_id!r}.", job_id=job_id)
+
+
+def check_etag(row: Row, wanted: str) -> None:
+    """EtagMismatchError when the job has changed."""
+    current = etag(row)
+    if wanted and wanted != current:
+        raise EtagMismatchError(
+            f"Job {row['job_id']!r} has changed: its etag is {current!r} now. Read it again, then decide again.",
+            job_id=row["job_id"],
+            etag=current,
+        )
+
+
+def state_conflict(row: Row, method: str, allowed: str) -> JobStateConflictError:
+    """The error for a job that is in the wrong state."""
+    state = JobState(row["state"]).name
+    return JobStateConflictError(
+        f"{method} is not possible: job {row['job_id']!r} is {state}; it must be {allowed}.",
+        job_id=row["job_id"],
+        state=state,
+        method=method,
+    )
+
+
+class Submissions:
+    """Carries out Submit, Cancel and Resume."""
+
+    def __init__(self, *, mover: Mover, load_job: LoadJob, newest_create_time: Micros) -> None:
+        """`newest_create_time`: of the jobs that the database has; each new one gets a later one."""
+        self._mover, self._load_job = mover, load_job
+        self._newest_create_time = newest_create_time
+
+    # --- submit ---
+
+    def submit(self, transaction: Transaction, submission: Submission) -> Submitted:
+        """See Store.job_submit."""
+        spec = submission.spec
+        if submission.request_id:
+            known = transaction.row(SQL.job_get_by_request, {"request_id": submission.request_id})
+            if known is not None:
+                _check_digest(known["request_digest"], submission.request_digest, submission.request_id)
+                return Submitted(self._load_job(transaction, known), deduplicated=True)
+        if transaction.row(SQL.job_get, {"job_id": spec.job_id}) is not None:
+            raise JobAlreadyExistsError(f"There is a job {spec.job_id!r} already.", job_id=spec.job_id)
+        fork = None if spec.fork_from is None else self._fork_source(transaction, submission)
+        thread_id = spec.thread_id or spec.job_id
+        _check_thread_free(transaction, thread_id)
+        _check_room(transaction, submission.unfinished_limit)
+        row = new_job_row(submission, thread_id, self._create_time(transaction.now))
+        if fork is not None:
+            row |= forks.copy(transaction, fork, to_thread=thread_id, to_job=spec.job_id)
+        transaction.execute(SQL.job_insert, row)
+        self._insert_parts(transaction, submission, row)
+        self._mover.created(transaction, row)
+        return Submitted(self._load_job(transaction, row), deduplicated=False)
+
+    @staticmethod
+    def _insert_parts(transaction: Transaction, submission: Submission, row: dict[str, Any]) -> None:
+        spec = submission.spec
+        transaction.execute(SQL.payload_insert, {"job_id": spec.job_id, "input": spec.input, "context": spec.context})
+        for key, value in spec.labels.items():
+            transaction.execute(
+                SQL.label_insert,
+                {"key": key, "value": value, "create_time": row["create_time"], "job_id": spec.job_id},
+            )
+
+    def _create_time(self, now: Micros) -> Micros:
+        # Strictly growing, so that the order of jobs is total and a job's etag is never repeated.
+        self._newest_create_time = max(now, self._newest_create_time + 1)
+        return self._newest_create_time
+
+    @staticmethod
+    def _fork_source(transaction: Transaction, submission: Submission) -> forks.Source:
+        spec = submission.spec
+        assert spec.fork_from is not None  # noqa: S101 - asked by the caller
+        source = find_job(transaction, spec.fork_from.job_id)
+        if source["workflow"] != spec.workflow:
+            text = f"job {spec.fork_from.job_id!r} is of workflow {source['workflow']!r}, not {spec.workflow!r}"
+            raise FieldInvalidError(f"fork_from: {text}.", violations=[Violation("fork_from.job_id", text)])
+        checkpoint_id = spec.fork_from.checkpoint_id or source["checkpoint_id"]
+        _check_checkpoint(transaction, spec.fork_from.job_id, checkpoint_id)
+        stored = transaction.row(SQL.workflow_get, {"name": spec.workflow})
+        keeps_history = stored is not None and load_workflow(stored["descriptor"]).keeps_history
+        return forks.Source(source["thread_id"], checkpoint_id, keeps_history)
+
+    # --- cancel ---
+
+    def cancel(self, transaction: Transaction, job_id: str, reason: str, wanted_etag: str, grace_period: Micros) -> Job:
+        """See Store.job_cancel."""
+        row = find_job(transaction, job_id)
+        state = JobState(row["state"])
+        if state is not JobState.CANCELLED:
+            check_etag(row, wanted_etag)
+            if state not in CANCELLABLE:
+                raise state_conflict(row, "Cancel", "unfinished")
+            row = self._cancel(transaction, row, state, reason, grace_period)
+        return self._load_job(transaction, row)
+
+    def _cancel(self, transaction: Transaction, row: Row, state: JobState, reason: str, grace_period: Micros) -> Row:
+        if state not in OWNED:
+            return self._mover.move(
+                transaction, row, JobState.CANCELLED, cancelled(reason), cancel_reason=reason, start_point=None
+            )
+        deadline = min(transaction.now + grace_period, row["deadline"] or 2**62)
+        if state is JobState.RUNNING:
+            row = self._mover.move(transaction, row, JobState.CANCELLING, cancel_reason=reason, deadline=deadline)
+        if grace_period <= 0:
+            return self._mover.move(
+                transaction, row, JobState.CANCELLED, cancelled(row["cancel_reason"]), start_point=None
+            )
+        transaction.execute(SQL.job_set_deadline, {"job_id": row["job_id"], "deadline": deadline})
+        transaction.tell(row["job_id"], JobState.CANCELLING, [])
+        return find_job(transaction, row["job_id"])
+
+    # --- resume ---
+
+    def resume(self, transaction: Transaction, resumption: Resumption) -> Submitted:
+        """See Store.job_resume."""
+        job_id = resumption.job_id
+        row = find_job(transaction, job_id)
+        request = {"job_id": job_id, "request_id": resumption.request_id}
+        if resumption.request_id:
+            known = transaction.row(SQL.resume_request_get, request)
+            if known is not None:
+                _check_digest(known["request_digest"], resumption.request_digest, resumption.request_id)
+                return Submitted(self._load_job(transaction, row), deduplicated=True)
+        check_etag(row, resumption.etag)
+        if row["state"] not in RESUMABLE:
+            raise state_conflict(row, "Resume", "INTERRUPTED, FAILED or CANCELLED")
+        _check_newest_of_thread(transaction, row)
+        if resumption.checkpoint_id:
+            _check_checkpoint(transaction, job_id, resumption.checkpoint_id)
+        answers = _answers(transaction, row, resumption)
+        if resumption.request_id:
+            transaction.execute(SQL.resume_request_insert, request | {"request_digest": resumption.request_digest})
+        start = _start_point(row, resumption)
+        if start is not None:
+            transaction.execute(SQL.answer_delete_all, {"job_id": job_id})
+        for interrupt_id, answer in answers.items():
+            transaction.execute(SQL.answer_insert, {"job_id": job_id, "interrupt_id": interrupt_id, "answer": answer})
+        row = self._mover.move(
+            transaction,
+            row,
+            JobState.PENDING,
+            failed_attempts=0,
+            losses=0,
+            budget_spent=0,
+            cancel_reason="",
+            ready_time=transaction.now,
+            start_point=None if start is None else dump_start_point(start),
+            passed_breakpoint=row["checkpoint_id"] if start is None else "",
+        )
+        return Submitted(self._load_job(transaction, row), deduplicated=False)
+
+
+def _check_digest(stored: bytes, wanted: bytes, request_id: str) -> None:
+    if stored != wanted:
+        raise RequestIdReusedError(
+            f"request_id {request_id!r} was used before, for a request with other contents. "
+            "Use a new one for each request, and the same one only to repeat it.",
+            request_id=request_id,
+        )
+
+
+def _check_thread_free(transaction: Transaction, thread_id: str) -> None:
+    owner = transaction.row(SQL.job_get_unfinished_of_thread, {"thread_id": thread_id})
+    if owner is not None:
+        raise ThreadBusyError(
+            f"Thread {thread_id!r} is used by the unfinished job {owner['job_id']!r}: wait for it, or cancel it.",
+            thread_id=thread_id,
+            job_id=owner["job_id"],
+        )
+
+
+def _check_room(transaction: Transaction, limit: int) -> None:
+    count = transaction.row(SQL.job_count_unfinished, {"limit": limit})
+    if count is not None and count[0] >= limit:
+        raise LimitExceededError(
+            f"{limit} jobs are unfinished, and the server takes no more. Try again when some are finished.",
+            retry_delay=LIMIT_RETRY_SECONDS,
+            limit=limit,
+            name="unfinished_jobs",
+        )
+
+
+def _check_checkpoint(transaction: Transaction, job_id: str, checkpoint_id: str) -> None:
+    if transaction.row(SQL.checkpoint_exists, {"job_id": job_id, "checkpoint_id": checkpoint_id}) is None:
+        which = f"checkpoint {checkpoint_id!r}" if checkpoint_id else "checkpoint yet"
+        raise CheckpointNotFoundError(f"Job {job_id!r} has no {which}.", job_id=job_id, checkpoint_id=checkpoint_id)
+
+
+def _check_newest_of_thread(transaction: Transaction, row: Row) -> None:
+    newer = transaction.row(
+        SQL.job_get_newer_of_thread, {"thread_id": row["thread_id"], "create_time": row["create_time"]}
+    )
+    if newer is not None:
+        raise ThreadAdvancedError(
+            f"Thread {row['thread_id']!r} has gone on with job {newer['job_id']!r}: job {row['job_id']!r} cannot be "
+            "resumed. Submit a job with fork_from to go on from its checkpoint.",
+            thread_id=row["thread_id"],
+            job_id=newer["job_id"],
+        )
+
+
+def _answers(transaction: Transaction, row: Row, resumption: Resumption) -> dict[str, Json]:
+    """The answers by interrupt id. InterruptNotPendingError."""
+    job_id = row["job_id"]
+    open_ids = [i["interrupt_id"] for i in transaction.execute(SQL.interrupt_list_open, {"job_id": job_id})]
+    answers = dict(resumption.answers)
+    if resumption.sole_answer is not None:
+        if len(open_ids) != 1:
+            raise InterruptNotPendingError(
+                f"Job {job_id!r} has {len(open_ids)} open questions and `answer` needs exactly one: "
+                "name the questions with `answers`.",
+                job_id=job_id,
+                interrupt_id="",
+            )
+        answers[open_ids[0]] = resumption.sole_answer
+    for interrupt_id in answers:
+        if interrupt_id not in open_ids:
+            raise InterruptNotPendingError(
+                f"Job {job_id!r} has no open question {interrupt_id!r}.", job_id=job_id, interrupt_id=interrupt_id
+            )
+    starts_elsewhere = bool(resumption.checkpoint_id) or resumption.state_update is not None
+    if row["state"] == JobState.INTERRUPTED and open_ids and not answers and not starts_elsewhere:
+        raise InterruptNotPendingError(
+            f"Job {job_id!r} waits for answers to its questions, and the request has none.",
+            job_id=job_id,
+            interrupt_id=open_ids[0],
+        )
+    return answers
+
+
+def _start_point(row: Row, resumption: Resumption) -> StartPoint | None:
+    if not resumption.checkpoint_id and resumption.state_update is None:
+        # A start point that was never reached, because the job was cancelled before, is not taken up again.
+        return None
+    return StartPoint(
+        former_state=JobState(row["state"]),
+        checkpoint_id=resumption.checkpoint_id,
+        state_update=resumption.state_update,
+        state_update_step=resumption.state_update_step,
+    )

@@ -1,0 +1,103 @@
+"""How a job moves from one state to another, inside the writer's transaction."""
+
+from typing import Any
+
+from autopilot_server.doorbell import StoredEvent
+from autopilot_server.jobs.events import Event, StateChanged
+from autopilot_server.jobs.job import JobError, JobErrorReason, Micros
+from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
+from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.rows import Row, dump_error, elapsed, load_progress
+from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.store import EncodeEvent, EventDraft
+
+
+class Mover:
+    """Moves jobs: the row, the event that tells of it, and the bell."""
+
+    def __init__(self, *, encode_event: EncodeEvent, retention: Micros) -> None:
+        """`retention`: how long finished jobs are kept that ask for no time of their own."""
+        self._encode, self._retention = encode_event, retention
+
+    def move(
+        self, transaction: Transaction, row: Row, to_state: JobState, error: JobError | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        """Move a job that was read in this transaction; gives the row as it is now.
+
+        `changes` are further columns. Leaving RUNNING or CANCELLING clears the run's columns and counts its time;
+        finishing sets end and expiry, anything else clears them.
+        """
+        from_state, now = JobState(row["state"]), transaction.now
+        if to_state not in TRANSITIONS[from_state]:
+            raise AssertionError(f"a job never goes from {from_state.name} to {to_state.name}")
+        moved = dict(row) | {
+            "state": to_state,
+            "version": row["version"] + 1,
+            "latest_sequence": row["latest_sequence"] + 1,
+            "update_time": now,
+            "error": dump_error(error),
+            "next_attempt_time": None,
+            "end_time": None,
+            "expire_time": None,
+        }
+        if from_state in OWNED and to_state not in OWNED:
+            moved |= _released(row, changes.pop("run_ended", now))
+        if to_state in FINISHED:
+            retention = self._retention if row["retention"] is None else row["retention"]
+            moved |= {"end_time": now, "expire_time": now + retention}
+        moved |= changes
+        done = transaction.execute(
+            SQL.job_move, moved | {"from_state": from_state, "from_version": row["version"]}
+        ).rowcount
+        if done != 1:
+            raise AssertionError(f"job {row['job_id']} changed inside a transaction")
+        self._tell(transaction, moved, StateChanged(from_state, to_state, error))
+        return moved
+
+    def created(self, transaction: Transaction, row: dict[str, Any]) -> None:
+        """Tell of a job that was just inserted."""
+        self._tell(transaction, row, StateChanged(None, JobState.PENDING))
+
+    def _tell(self, transaction: Transaction, row: Row, kind: StateChanged) -> None:
+        draft = self._encode(
+            Event(
+                job_id=row["job_id"],
+                event_time=transaction.now,
+                attempt=row["attempt"],
+                progress=load_progress(row, transaction.now),
+                kind=kind,
+            )
+        )
+        append(transaction, row["job_id"], JobState(row["state"]), row["latest_sequence"], [draft])
+
+
+def append(
+    transaction: Transaction, job_id: str, state: JobState, last_sequence: int, drafts: list[EventDraft]
+) -> None:
+    """Store events whose last one has a sequence, and tell of them."""
+    first = last_sequence - len(drafts) + 1
+    events = [
+        StoredEvent(sequence, draft.body, draft.has_payload) for sequence, draft in enumerate(drafts, start=first)
+    ]
+    transaction.connection.executemany(
+        SQL.event_insert, [(job_id, event.sequence, event.body, event.has_payload) for event in events]
+    )
+    transaction.tell(job_id, state, events)
+
+
+def cancelled(reason: str) -> JobError:
+    """The error of a cancelled job."""
+    return JobError(JobErrorReason.CANCELLED, reason or "Cancelled.")
+
+
+def _released(row: Row, run_ended: Micros) -> dict[str, Any]:
+    """The columns of a run that is over."""
+    total = elapsed(row, run_ended)
+    return {
+        "run_token": None,
+        "worker_id": None,
+        "claim_time": None,
+        "deadline": None,
+        "elapsed": total,
+        "budget_spent": row["budget_spent"] + total - row["elapsed"],
+    }

@@ -1,0 +1,287 @@
+"""Group commit: one thread owns the writing connection and carries out all that waits in one transaction.
+
+One fsync then serves many writes: as many as came while the one before was synced.
+"""
+
+import asyncio
+import logging
+import queue
+import secrets
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from autopilot_server.doorbell import Doorbell, News, StoredEvent
+from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.jobs.job import Micros
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.sqlite.connections import RETRY_SECONDS, connect, unavailable
+from autopilot_server.storage.sqlite.queries import SQL
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Bounds how long the write lock is held, and how much is carried out again by nobody when a commit fails.
+MAX_BATCH = 512
+
+
+class Transaction:
+    """What an operation works with: the connection, the time, and the news that it makes."""
+
+    def __init__(self, connection: sqlite3.Connection, now: Micros) -> None:
+        """Begin an operation's part of a batch."""
+        self.connection = connection
+        self.now = now
+        self.news: list[tuple[str, JobState | None, list[StoredEvent]]] = []
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        """Run a statement."""
+        return self.connection.execute(sql, parameters)
+
+    def row(self, sql: str, parameters: Any = ()) -> sqlite3.Row | None:
+        """The first row of a statement."""
+        found: sqlite3.Row | None = self.connection.execute(sql, parameters).fetchone()
+        return found
+
+    def tell(self, job_id: str, state: JobState | None, events: list[StoredEvent]) -> None:
+        """Ring for a job once this is committed."""
+        self.news.append((job_id, state, events))
+
+
+Operation = Callable[[Transaction], T]
+
+
+class QueuedWrite(Generic[T]):
+    """A write on its way to the disk. See storage.store.Write."""
+
+    __slots__ = ("_callbacks", "_done", "_error", "_event", "_lock", "_result", "_waiters", "operation", "single")
+
+    def __init__(self, operation: Operation[T], single: bool) -> None:
+        """Queue `operation`; `single` when it is one statement, which needs no savepoint to fail alone."""
+        self.operation, self.single = operation, single
+        self._lock = threading.Lock()
+        self._done = False
+        self._result: Any = None
+        self._error: Exception | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._callbacks: list[Callable[[Exception], None]] = []
+        self._event: threading.Event | None = None
+
+    def __await__(self) -> Generator[object, None, T]:
+        """Wait on an event loop."""
+        with self._lock:
+            if not self._done:
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiters.append(waiter)
+        if not self._done:
+            yield from waiter
+        return self._outcome()
+
+    def result(self) -> T:
+        """Wait on a thread."""
+        with self._lock:
+            if not self._done and self._event is None:
+                self._event = threading.Event()
+        if self._event is not None:
+            self._event.wait()
+        return self._outcome()
+
+    def on_failure(self, callback: Callable[[Exception], None]) -> None:
+        """Call back with the error."""
+        with self._lock:
+            if not self._done:
+                self._callbacks.append(callback)
+                return
+        if self._error is not None:
+            callback(self._error)
+
+    def complete(self, result: Any, error: Exception | None) -> list[asyncio.Future[None]]:
+        """Settle the write. Whom to wake, on their own loops."""
+        with self._lock:
+            self._result, self._error, self._done = result, error, True
+            waiters, callbacks = self._waiters, self._callbacks
+            if self._event is not None:
+                self._event.set()
+        if error is not None:
+            for callback in callbacks:
+                callback(error)
+        return waiters
+
+    def _outcome(self) -> T:
+        if self._error is not None:
+            raise self._error
+        result: T = self._result
+        return result
+
+
+class Writer:
+    """The writer thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        doorbell: Doorbell,
+        clock: Callable[[], Micros],
+        on_health: Callable[[bool], None],
+    ) -> None:
+        """Start to write to `path`. `on_health` is called, on the writer's thread, when the database goes or comes."""
+        self._path, self._doorbell, self._clock, self._on_health = path, doorbell, clock, on_health
+        self._queue: queue.SimpleQueue[QueuedWrite[Any] | None] = queue.SimpleQueue()
+        self._connection: sqlite3.Connection | None = connect(path)
+        self._healthy = True
+        self._closed = False
+        self._thread = threading.Thread(target=self._main, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Operation[T], *, single: bool = False) -> QueuedWrite[T]:
+        """Queue an operation."""
+        write = QueuedWrite(operation, single)
+        if self._closed:
+            write.complete(None, StorageUnavailableError("The server is stopping.", retry_delay=RETRY_SECONDS))
+        else:
+            self._queue.put(write)
+        return write
+
+    def close(self) -> None:
+        """Carry out what is queued, then end."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def _main(self) -> None:
+        running = True
+        while running:
+            batch, running = self._next_batch()
+            if batch:
+                self._carry_out(batch)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _next_batch(self) -> tuple[list[QueuedWrite[Any]], bool]:
+        """All that waits, and whether to go on. While the database is away, a probe each second."""
+        try:
+            first = self._queue.get(timeout=None if self._healthy else RETRY_SECONDS)
+        except queue.Empty:
+            return [QueuedWrite(lambda _: None, True)], True
+        batch: list[QueuedWrite[Any]] = []
+        while first is not None:
+            batch.append(first)
+            if len(batch) >= MAX_BATCH:
+                return batch, True
+            try:
+                first = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _carry_out(self, batch: list[QueuedWrite[Any]]) -> None:
+        """One transaction. Afterwards every write of the batch is settled."""
+        number = secrets.randbits(62)
+        outcomes: list[tuple[Any, Exception | None]] = []
+        news: dict[str, tuple[JobState | None, list[StoredEvent]]] = {}
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._one(connection, write, news) for write in batch]
+            connection.execute(SQL.batch_set, {"batch": number})
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if not self._was_committed(number):
+                failure = self._failed(error)
+                outcomes, news = [(None, failure)] * len(batch), {}
+        else:
+            self._set_health(True)
+        self._settle(batch, outcomes)
+        if news:
+            self._ring([News(job_id, state, tuple(events)) for job_id, (state, events) in news.items()])
+
+    def _ring(self, news: list[News]) -> None:
+        try:
+            self._doorbell.ring(news)
+        except Exception:
+            # The log is the truth and the poll finds it: a listener's fault must not end all writing.
+            log.exception("a listener of the doorbell failed")
+
+    def _one(
+        self,
+        connection: sqlite3.Connection,
+        write: QueuedWrite[Any],
+        news: dict[str, tuple[JobState | None, list[StoredEvent]]],
+    ) -> tuple[Any, Exception | None]:
+        """One operation: it fails alone, unless the database itself is at fault."""
+        transaction = Transaction(connection, self._clock())
+        if not write.single:
+            connection.execute("SAVEPOINT operation")
+        try:
+            result = write.operation(transaction)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and unavailable(error) is not None:
+                raise
+            if not write.single:
+                connection.execute("ROLLBACK TO operation")
+                connection.execute("RELEASE operation")
+            return None, error
+        if not write.single:
+            connection.execute("RELEASE operation")
+        for job_id, state, events in transaction.news:
+            earlier = news.get(job_id)
+            news[job_id] = (state, [*earlier[1], *events] if earlier is not None else events)
+        return result, None
+
+    @staticmethod
+    def _settle(batch: list[QueuedWrite[Any]], outcomes: list[tuple[Any, Exception | None]]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+        for write, (result, error) in zip(batch, outcomes, strict=True):
+            for waiter in write.complete(result, error):
+                by_loop[waiter.get_loop()].append(waiter)
+        for loop, waiters in by_loop.items():
+            # A loop that was closed meanwhile has nobody left who waits.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, waiters)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self._path)
+        return self._connection
+
+    def _was_committed(self, number: int) -> bool:
+        """Whether a batch whose COMMIT failed is in the database all the same. Drops the connection."""
+        try:
+            if self._connection is not None:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                self._connection.close()
+            self._connection = None
+            row = self._connected().execute(SQL.batch_get).fetchone()
+        except sqlite3.Error:
+            # Not to be told now: the writes are answered as not done. What was not committed is rolled back by
+            # SQLite; a COMMIT whose sync failed leaves frames that the next writer overwrites or a reader ignores.
+            self._connection = None
+            return False
+        return bool(row["batch"] == number)
+
+    def _failed(self, error: sqlite3.Error) -> Exception:
+        away = unavailable(error)
+        if away is None:
+            log.error("the database refused a batch", exc_info=error)
+            return error
+        log.warning("the database is away: %s", error)
+        self._set_health(False)
+        return away
+
+    def _set_health(self, healthy: bool) -> None:
+        if healthy != self._healthy:
+            self._healthy = healthy
+            self._on_health(healthy)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
