@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import uuid_utils
 from autopilot.v1 import job_pb2
-
 from autopilot_server.api.events import encode_event
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell, News
@@ -137,7 +136,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    return Registry.load(Path(__file__).parents[1] / "graphs" / "langgraph.json")
+    return Registry.load(Path(__file__).parent / "graphs" / "langgraph.json")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from autopilot_server.jobs.states import JobState
 
@@ -16,8 +15,6 @@ Micros = int
 """A time or a span in microseconds."""
 
 SECOND: Micros = 1_000_000
-
-_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 def now() -> Micros:
@@ -142,7 +139,7 @@ class JobSpec:
     input: Json | None = None
     """None: none was given, or it was not read (`payloads=False`)."""
     context: Json | None = None
-    labels: Mapping[str, str] = field(default=_NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     scheduled_time: Micros | None = None
     execution_timeout: Micros | None = None
@@ -195,7 +192,7 @@ class JobFilter:
     states: frozenset[JobState] = frozenset()
     workflow: str = ""
     thread_id: str = ""
-    labels: Mapping[str, str] = field(default=_NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=dict)
     created_after: Micros | None = None
     """Inclusive."""
     created_before: Micros | None = None

@@ -1,4 +1,4 @@
--- {source} is one of the job_list_by_* sources: the index that the page is read from.
+-- The source is one of job_list_by_*: the index that the page is read from.
 SELECT j.*
 FROM {source}
     AND (j.create_time, j.job_id) < (:after_time, :after_id)
