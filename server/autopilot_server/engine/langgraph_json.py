@@ -1,0 +1,156 @@
+"""The configuration file of LangGraph users, `langgraph.json`."""
+
+import json
+import logging
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.job import SECOND, RetryPolicy
+
+log = logging.getLogger(__name__)
+
+NAME = re.compile(r"[a-zA-Z0-9._-]{1,100}")
+
+_UNDERSTOOD = {"graphs", "env", "dependencies", "$schema"}
+
+# Serving without what these ask for would be unsafe.
+_REFUSED = {
+    "auth": "Autopilot does not run LangGraph's authentication handlers",
+    "encryption": "Autopilot does not run LangGraph's encryption handlers",
+}
+
+_RETRY_FIELDS = {"max_attempts", "initial_backoff_seconds", "max_backoff_seconds", "backoff_multiplier"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphEntry:
+    """One graph of the file: where it is, and what is said of it."""
+
+    name: str
+    location: str
+    """The left part of `path.py:variable` or `pkg.module:variable`."""
+    variable: str
+    description: str = ""
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The file as it was read."""
+
+    folder: Path
+    graphs: tuple[GraphEntry, ...]
+    environment: dict[str, str]
+    dependencies: tuple[Path, ...]
+    """Local folders, made importable."""
+
+
+def read(path: Path) -> Configuration:
+    """Read and check the file. StartupError, one line, with what to do."""
+    content = _json(path)
+    for key, why in _REFUSED.items():
+        if key in content:
+            raise StartupError(f"{path}: cannot serve with {key!r}: {why}; remove it, or put a proxy in front")
+    unknown = sorted(content.keys() - _UNDERSTOOD)
+    if unknown:
+        log.warning("%s: these keys have no meaning here and are ignored: %s", path, ", ".join(unknown))
+    folder = path.resolve().parent
+    graphs = content.get("graphs")
+    if not isinstance(graphs, dict) or not graphs:
+        raise StartupError(f'{path}: name the workflows under "graphs", as {{"name": "./file.py:variable"}}')
+    return Configuration(
+        folder=folder,
+        graphs=tuple(_entry(path, name, value) for name, value in graphs.items()),
+        environment=_environment(path, folder, content.get("env", {})),
+        dependencies=_dependencies(path, folder, content.get("dependencies", [])),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StartupError(f"there is no {path}: name the file of your workflows with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"cannot read {path}: {error}") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StartupError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise StartupError(f"{path}: the file must hold a JSON object")
+    return content
+
+
+def _entry(path: Path, name: str, value: Any) -> GraphEntry:
+    if not NAME.fullmatch(name):
+        raise StartupError(f"{path}: graph name {name!r}: use 1 to 100 of the characters a-z A-Z 0-9 . _ -")
+    options = value if isinstance(value, dict) else {"path": value}
+    unknown = sorted(options.keys() - {"path", "description", "retry_policy"})
+    if unknown:
+        log.warning("%s: graph %s: these keys are ignored: %s", path, name, ", ".join(unknown))
+    target = options.get("path")
+    location, _, variable = target.rpartition(":") if isinstance(target, str) else ("", "", "")
+    if not location or not variable.isidentifier():
+        raise StartupError(f'{path}: graph {name!r}: give it as "./file.py:variable" or "package.module:variable"')
+    description = options.get("description", "")
+    if not isinstance(description, str):
+        raise StartupError(f"{path}: graph {name!r}: the description must be a text")
+    return GraphEntry(
+        name=name,
+        location=location,
+        variable=variable,
+        description=description,
+        retry_policy=_retry_policy(path, name, options.get("retry_policy", {})),
+    )
+
+
+def _retry_policy(path: Path, name: str, value: Any) -> RetryPolicy:
+    """Our extension: how failed attempts of the workflow's jobs are repeated, unless the job says it."""
+    where = f"{path}: graph {name!r}: retry_policy"
+    if not isinstance(value, dict) or value.keys() - _RETRY_FIELDS:
+        raise StartupError(f"{where}: an object with {', '.join(sorted(_RETRY_FIELDS))}")
+    for key, number in value.items():
+        least = 1 if key in ("max_attempts", "backoff_multiplier") else 0
+        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= 10**6:
+            raise StartupError(f"{where}.{key}: a number from {least} to 1,000,000")
+    default = RetryPolicy()
+    return RetryPolicy(
+        max_attempts=int(value.get("max_attempts", default.max_attempts)),
+        initial_backoff=round(value.get("initial_backoff_seconds", default.initial_backoff / SECOND) * SECOND),
+        max_backoff=round(value.get("max_backoff_seconds", default.max_backoff / SECOND) * SECOND),
+        backoff_multiplier=float(value.get("backoff_multiplier", default.backoff_multiplier)),
+    )
+
+
+def _environment(path: Path, folder: Path, value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        file = folder / value
+        if not file.is_file():
+            raise StartupError(f"{path}: env: there is no file {file}")
+        return {key: text for key, text in dotenv_values(file).items() if text is not None}
+    if isinstance(value, dict) and all(isinstance(text, str | int | float) for text in value.values()):
+        return {key: str(text) for key, text in value.items()}
+    raise StartupError(f"{path}: env: give the path of a .env file, or an object of names and values")
+
+
+def _dependencies(path: Path, folder: Path, value: Any) -> tuple[Path, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise StartupError(f"{path}: dependencies: a list of texts")
+    local = []
+    for item in value:
+        # As langgraph-cli: what begins with a dot is a folder, anything else a package that is installed already.
+        if item.startswith("."):
+            if not (folder / item).is_dir():
+                raise StartupError(f"{path}: dependencies: there is no folder {folder / item}")
+            local.append((folder / item).resolve())
+    return tuple(local)
+
+
+def apply_environment(configuration: Configuration) -> None:
+    """Set the file's variables, over those of the process, as LangGraph's own server does."""
+    os.environ.update(configuration.environment)

@@ -1,0 +1,32 @@
+"""The revision of a workflow: changes when its code does."""
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+
+def local_sources(roots: Iterable[Path]) -> dict[str, bytes]:
+    """Sources of the loaded modules that lie below the project's folders, by path relative to the first that has
+    them."""
+    folders = [root.resolve() for root in roots]
+    sources: dict[str, bytes] = {}
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if not name or not name.endswith(".py"):
+            continue
+        file = Path(name).resolve()
+        inside = next((root for root in folders if file.is_relative_to(root)), None)
+        if inside is None or "site-packages" in file.parts or ".venv" in file.parts or not file.is_file():
+            continue
+        sources[file.relative_to(inside).as_posix()] = file.read_bytes()
+    return sources
+
+
+def revision(name: str, sources: dict[str, bytes]) -> str:
+    """Twelve hexadecimal digits over a workflow's name, all local sources, and LangGraph's version."""
+    digest = hashlib.sha256(f"{name}\0{version('langgraph')}\0".encode())
+    for path, source in sorted(sources.items()):
+        digest.update(f"{path}\0{len(source)}\0".encode() + source)
+    return digest.hexdigest()[:12]

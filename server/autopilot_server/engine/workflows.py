@@ -1,0 +1,288 @@
+"""The workflows that this process can run: loaded once, described for clients, opened for each run."""
+
+import asyncio
+import importlib
+import importlib.util
+import inspect
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+from pydantic import BaseModel, TypeAdapter
+
+from autopilot_server.engine import langgraph_json, outline
+from autopilot_server.engine.langgraph_json import GraphEntry
+from autopilot_server.engine.revision import local_sources, revision
+from autopilot_server.engine.schemas import Described, describe, unrestorable
+from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.job import Json, Workflow
+
+log = logging.getLogger(__name__)
+
+Graph = Pregel[Any, Any, Any, Any]
+Factory = Callable[..., Any]
+
+
+class LoadedWorkflow:
+    """A workflow, ready to run."""
+
+    def __init__(self, descriptor: Workflow, graph: Graph | None, factory: Factory | None, input_type: Any) -> None:
+        """A compiled graph that all runs share, or a factory that makes one for each run."""
+        self.descriptor = descriptor
+        self._graph, self._factory = graph, factory
+        self._input: TypeAdapter[Any] | None = TypeAdapter(input_type) if input_type is not None else None
+
+    @asynccontextmanager
+    async def open(self, config: RunnableConfig) -> AsyncIterator[Graph]:
+        """The graph for one run."""
+        if self._graph is not None:
+            yield self._graph
+            return
+        assert self._factory is not None  # noqa: S101 - one of the two is given
+        async with _made(self._factory, config) as graph:
+            yield graph
+
+    def parse_input(self, text: Json | None) -> Any:
+        """What `graph.invoke` takes, from JSON text. A workflow of the functional API whose parameter is a model or a
+        dataclass gets one."""
+        value = None if text is None else json.loads(text)
+        return value if self._input is None else self._input.validate_python(value)
+
+
+class Registry:
+    """The workflows of a `langgraph.json`."""
+
+    def __init__(self, workflows: Mapping[str, LoadedWorkflow]) -> None:
+        """By name."""
+        self._workflows = dict(workflows)
+        self.revisions: Mapping[str, str] = {name: w.descriptor.revision for name, w in self._workflows.items()}
+
+    @classmethod
+    def load(cls, path: Path) -> "Registry":
+        """Load every graph of the file. StartupError, one line, with the file, the variable and the reason."""
+        configuration = langgraph_json.read(path)
+        langgraph_json.apply_environment(configuration)
+        folders = [configuration.folder, *configuration.dependencies]
+        for folder in folders:
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+        targets = [(entry, _target(configuration.folder, path, entry)) for entry in configuration.graphs]
+        # Only now all of the project's modules are loaded.
+        sources = local_sources(folders)
+        return cls({entry.name: _load(path, entry, target, sources) for entry, target in targets})
+
+    @property
+    def descriptors(self) -> Sequence[Workflow]:
+        """What clients may know of the workflows."""
+        return [workflow.descriptor for workflow in self._workflows.values()]
+
+    def get(self, name: str) -> LoadedWorkflow:
+        """A workflow. KeyError when there is none of the name."""
+        return self._workflows[name]
+
+
+# --- finding the variable ---
+
+
+def _target(folder: Path, path: Path, entry: GraphEntry) -> Any:
+    where = f"{path}: graph {entry.name!r}: {entry.location}:{entry.variable}"
+    try:
+        module = _module(folder, entry.location)
+    except FileNotFoundError:
+        raise StartupError(f"{where}: there is no file {folder / entry.location}") from None
+    except StartupError:
+        raise
+    except Exception as error:
+        # Whatever the user's module raises while it is imported.
+        log.debug("cannot import %s", entry.location, exc_info=error)
+        raise StartupError(f"{where}: cannot be imported: {type(error).__name__}: {_line(error)}") from error
+    if not hasattr(module, entry.variable):
+        raise StartupError(f"{where}: the module has no variable {entry.variable!r}")
+    return getattr(module, entry.variable)
+
+
+def _module(folder: Path, location: str) -> ModuleType:
+    """As LangGraph's loader: what has a slash, or ends in .py, is a file; anything else an importable module."""
+    if "/" not in location and not location.endswith(".py"):
+        return importlib.import_module(location)
+    file = (folder / location).resolve()
+    name = file.as_posix().strip("/").replace("/", "__").removesuffix(".py")
+    if name in sys.modules:
+        return sys.modules[name]
+    if not file.is_file():
+        raise FileNotFoundError(file)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise StartupError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+# --- loading ---
+
+
+def _load(path: Path, entry: GraphEntry, target: Any, sources: dict[str, bytes]) -> LoadedWorkflow:
+    where = f"{path}: graph {entry.name!r}: {entry.location}:{entry.variable}"
+    try:
+        graph, factory = _graph_or_factory(target)
+        shown = graph if graph is not None else _made_once(factory)
+        return _described(entry, graph, factory, shown, sources)
+    except StartupError as error:
+        raise StartupError(f"{where}: {error}") from error
+    except Exception as error:
+        # A graph that does not compile, or a factory that fails: the user's code.
+        log.debug("cannot load %s", entry.name, exc_info=error)
+        raise StartupError(f"{where}: cannot be loaded: {type(error).__name__}: {_line(error)}") from error
+
+
+def _graph_or_factory(target: Any) -> tuple[Graph | None, Factory | None]:
+    match target:
+        case Pregel() | StateGraph():
+            return _compiled(target), None
+        case _ if callable(target):
+            _check_factory(target)
+            return None, target
+        case _:
+            raise StartupError(
+                f"a compiled graph, a StateGraph, or a function that makes one is needed, not {type(target).__name__}"
+            )
+
+
+def _compiled(target: Any) -> Graph:
+    graph: Any = target.compile() if isinstance(target, StateGraph) else target
+    if not isinstance(graph, Pregel):
+        raise StartupError(f"the function gave a {type(graph).__name__}, not a graph")
+    if graph.checkpointer is False:
+        raise StartupError("the graph is compiled with checkpointer=False, and a job needs its checkpoints")
+    if graph.checkpointer is not None and graph.checkpointer is not True:
+        log.warning("graph %s has a checkpointer of its own; jobs are checkpointed by the server instead", graph.name)
+    return graph
+
+
+def _check_factory(factory: Factory) -> None:
+    parameters = [
+        parameter
+        for parameter in inspect.signature(factory).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    annotations = [str(parameter.annotation) for parameter in inspect.signature(factory).parameters.values()]
+    if any("ServerRuntime" in annotation for annotation in annotations):
+        raise StartupError("the function wants a ServerRuntime, which only LangGraph's own server has")
+    if len(parameters) > 1:
+        raise StartupError(f"a function that makes a graph takes a config or nothing, not {len(parameters)} arguments")
+
+
+@asynccontextmanager
+async def _made(factory: Factory, config: RunnableConfig) -> AsyncIterator[Graph]:
+    takes_config = bool(inspect.signature(factory).parameters)
+    made = factory(config) if takes_config else factory()
+    if inspect.isawaitable(made):
+        made = await made
+    match made:
+        case Pregel() | StateGraph():
+            yield _compiled(made)
+        case AbstractAsyncContextManager():
+            async with made as graph:
+                yield _compiled(graph)
+        case AbstractContextManager():
+            with made as graph:
+                yield _compiled(graph)
+        case _:
+            raise StartupError(f"the function gave a {type(made).__name__}, not a graph")
+
+
+def _made_once(factory: Factory | None) -> Graph:
+    """A factory's graph, to describe it."""
+    assert factory is not None  # noqa: S101 - one of the two is given
+
+    async def make() -> Graph:
+        async with _made(factory, RunnableConfig(configurable={})) as graph:
+            return graph
+
+    # On a thread of its own: this may be called inside an event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, make()).result()
+
+
+# --- describing ---
+
+
+def _described(
+    entry: GraphEntry, graph: Graph | None, factory: Factory | None, shown: Graph, sources: dict[str, bytes]
+) -> LoadedWorkflow:
+    builder = getattr(shown, "builder", None)
+    if builder is not None:
+        given, gives = describe(builder.input_schema), describe(builder.output_schema, mode="serialization", lax=False)
+        types = [builder.state_schema]
+        input_type = None
+    else:
+        start, end = shown.channels["__start__"].ValueType, shown.channels["__end__"].ValueType  # type: ignore[union-attr]
+        given, gives = describe(start), describe(end, mode="serialization", lax=False)
+        types = [start]
+        input_type = start if _is_object_type(start) else None
+    _report(entry.name, given, types)
+    context = None if shown.context_schema is None else _context_schema(shown.context_schema)
+    descriptor = Workflow(
+        name=entry.name,
+        description=entry.description,
+        revision=revision(entry.name, sources),
+        input_schema=json.dumps(given.schema),
+        output_schema=json.dumps(gives.schema),
+        context_schema=context,
+        steps=outline.steps(shown),
+        mermaid=outline.mermaid(shown),
+        longest_path=outline.longest_path(shown),
+        retry_policy=entry.retry_policy,
+        keeps_history=any(isinstance(channel, DeltaChannel) for channel in shown.channels.values()),
+    )
+    return LoadedWorkflow(descriptor, graph, factory, input_type)
+
+
+def _context_schema(kind: Any) -> Json:
+    schema = describe(kind).schema
+    if getattr(kind, "__dataclass_fields__", None) is not None:
+        # Made with `kind(**context)`, which refuses what it does not know.
+        schema["additionalProperties"] = False
+    return json.dumps(schema)
+
+
+def _is_object_type(kind: Any) -> bool:
+    return isinstance(kind, type) and (issubclass(kind, BaseModel) or hasattr(kind, "__dataclass_fields__"))
+
+
+def _report(name: str, given: Described, types: Sequence[Any]) -> None:
+    if given.unchecked:
+        log.info("workflow %s: these input fields are not checked: %s", name, ", ".join(given.unchecked))
+    for kind in types:
+        hints = getattr(kind, "__annotations__", {})
+        for field, hint in hints.items():
+            for found in unrestorable(hint, SAFE_MSGPACK_TYPES):
+                log.warning(
+                    "workflow %s: field %s has values of type %s, which a checkpoint cannot hold: a step that writes "
+                    "one will fail",
+                    name,
+                    field,
+                    found,
+                )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,423 @@
+"""Workflows that the engine's tests run. Steps that must wait do so for files, which the tests make."""
+
+import asyncio
+import operator
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
+from langgraph.func import entrypoint, task
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command, RetryPolicy, Send, interrupt
+from pydantic import BaseModel
+from typing_extensions import TypedDict
+
+
+class State(TypedDict, total=False):
+    items: Annotated[list[Any], operator.add]
+    folder: str
+    count: int
+
+
+def note(state: State, text: str) -> None:
+    """Leave a trace outside: how often a step really ran."""
+    if "folder" in state:
+        with (Path(state["folder"]) / "trace").open("a") as file:
+            file.write(text + "\n")
+
+
+async def wait_for(path: Path) -> None:
+    while not path.exists():
+        await asyncio.sleep(0.005)
+
+
+def step(name: str) -> Any:
+    def node(state: State) -> State:
+        note(state, name)
+        return {"items": [name]}
+
+    return node
+
+
+def async_step(name: str) -> Any:
+    async def node(state: State) -> State:
+        note(state, name)
+        return {"items": [name]}
+
+    return node
+
+
+def chain(*names: str, make: Any = step) -> StateGraph[Any]:
+    builder: StateGraph[Any] = StateGraph(State)
+    for name in names:
+        builder.add_node(name, make(name))
+    for one, other in zip([START, *names], [*names, END], strict=True):
+        builder.add_edge(one, other)
+    return builder
+
+
+linear = chain("a", "b", "c", make=async_step).compile()
+linear_sync = chain("a", "b", "c")
+
+
+def mixed() -> StateGraph[Any]:
+    builder = chain("a")
+    builder.add_node("late", async_step("late"))
+    builder.add_edge("a", "late")
+    return builder
+
+
+# --- subgraphs, fan-out, jumps ---
+
+_child = chain("one", "two").compile()
+
+
+def _calls_child(state: State) -> State:
+    return {"items": _child.invoke({"items": []})["items"]}
+
+
+async def _calls_child_async(state: State) -> State:
+    return {"items": (await _child.ainvoke({"items": []}))["items"]}
+
+
+def nested() -> StateGraph[Any]:
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("first", step("first")).add_node("child", _child).add_node("by_hand", _calls_child)
+    builder.add_node("by_hand_async", _calls_child_async)
+    builder.add_edge(START, "first").add_edge("first", "child").add_edge("child", "by_hand")
+    return builder.add_edge("by_hand", "by_hand_async").add_edge("by_hand_async", END)
+
+
+def fan_out() -> StateGraph[Any]:
+    def spread(state: State) -> list[Send]:
+        return [Send("work", {"count": number}) for number in range(state.get("count", 3))]
+
+    def work(state: State) -> State:
+        return {"items": [state["count"]]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("plan", step("plan")).add_node("work", work).add_node("join", step("join"))
+    builder.add_edge(START, "plan").add_conditional_edges("plan", spread, ["work"]).add_edge("work", "join")
+    return builder
+
+
+def jump() -> StateGraph[Any]:
+    def decide(state: State) -> Command[Literal["there", "elsewhere"]]:
+        return Command(update={"items": ["decide"]}, goto="there")
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("decide", decide).add_node("there", step("there")).add_node("elsewhere", step("elsewhere"))
+    return builder.add_edge(START, "decide")
+
+
+def endless() -> StateGraph[Any]:
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("again", async_step("again")).add_edge(START, "again").add_edge("again", "again")
+    return builder
+
+
+# --- steps that wait ---
+
+
+async def _hold(state: State) -> State:
+    folder = Path(state["folder"])
+    note(state, "hold")
+    (folder / "holding").touch()
+    await wait_for(folder / "go")
+    return {"items": ["hold"]}
+
+
+def _hold_sync(state: State) -> State:
+    folder = Path(state["folder"])
+    note(state, "hold")
+    (folder / "holding").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.005)
+    return {"items": ["hold"]}
+
+
+async def _stubborn(state: State) -> State:
+    folder = Path(state["folder"])
+    (folder / "holding").touch()
+    while not (folder / "go").exists():
+        try:
+            await wait_for(folder / "go")
+        except asyncio.CancelledError:
+            (folder / "refused").touch()
+    note(state, "stubborn")
+    return {"items": ["stubborn"]}
+
+
+def _around(node: Any) -> StateGraph[Any]:
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("before", step("before")).add_node("hold", node).add_node("after", step("after"))
+    builder.add_edge(START, "before").add_edge("before", "hold").add_edge("hold", "after")
+    return builder
+
+
+holding = _around(_hold)
+holding_sync = _around(_hold_sync)
+stubborn = _around(_stubborn)
+
+
+def parallel_hold() -> StateGraph[Any]:
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("quick", async_step("quick")).add_node("hold", _hold).add_node("join", step("join"))
+    builder.add_edge(START, "quick").add_edge(START, "hold").add_edge(["quick", "hold"], "join")
+    return builder
+
+
+# --- failures ---
+
+
+class OddError(Exception):
+    """Raised by steps."""
+
+
+def failing() -> StateGraph[Any]:
+    def fail(state: State) -> State:
+        note(state, "fail")
+        raise OddError("it is broken")
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("before", step("before")).add_node("fail", fail)
+    return builder.add_edge(START, "before").add_edge("before", "fail")
+
+
+def flaky() -> StateGraph[Any]:
+    """Fails until the file `mended` exists."""
+
+    def sometimes(state: State) -> State:
+        note(state, "sometimes")
+        if not (Path(state["folder"]) / "mended").exists():
+            raise OddError("not yet")
+        return {"items": ["sometimes"]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("before", step("before")).add_node("sometimes", sometimes)
+    return builder.add_edge(START, "before").add_edge("before", "sometimes")
+
+
+def third_time() -> StateGraph[Any]:
+    """LangGraph's own retries: fails twice."""
+
+    def third(state: State) -> State:
+        note(state, "third")
+        if (Path(state["folder"]) / "trace").read_text().count("third") < 3:
+            raise OddError("not yet")
+        return {"items": ["third"]}
+
+    policy = RetryPolicy(initial_interval=0.001, max_attempts=3, jitter=False, retry_on=OddError)
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("third", third, retry_policy=policy).add_edge(START, "third")
+
+
+def handled() -> StateGraph[Any]:
+    def fail(state: State) -> State:
+        raise OddError("caught")
+
+    def handler(state: State, error: Any) -> State:
+        return {"items": ["handled"]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("fail", fail, error_handler=handler)
+    return builder.add_edge(START, "fail")
+
+
+def exits() -> StateGraph[Any]:
+    def leave(state: State) -> State:
+        raise SystemExit(3)
+
+    async def leave_async(state: State) -> State:
+        raise SystemExit(3)
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("leave", leave).add_node("leave_async", leave_async)
+    return builder.add_conditional_edges(START, lambda s: "leave" if s.get("count") else "leave_async")
+
+
+class Opaque:
+    """A type that no checkpoint restores."""
+
+
+@dataclass
+class Plain:
+    """A type that a checkpoint would restore, were it allowed."""
+
+    x: int
+
+
+def unstorable() -> StateGraph[Any]:
+    def write(state: State) -> State:
+        return {"items": [Opaque() if state.get("count") else Plain(1)]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("before", step("before")).add_node("write", write).add_node("after", step("after"))
+    return builder.add_edge(START, "before").add_edge("before", "write").add_edge("write", "after")
+
+
+# --- questions ---
+
+
+class Decision(BaseModel):
+    approved: bool
+
+
+def ask() -> StateGraph[Any]:
+    def question(state: State) -> State:
+        note(state, "question")
+        answer = interrupt({"ask": "really?"}, response_schema=Decision)
+        return {"items": [answer.approved]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("before", step("before")).add_node("question", question).add_node("after", step("after"))
+    return builder.add_edge(START, "before").add_edge("before", "question").add_edge("question", "after")
+
+
+def ask_two() -> StateGraph[Any]:
+    def make(name: str) -> Any:
+        def node(state: State) -> State:
+            return {"items": [f"{name}={interrupt(name)}"]}
+
+        return node
+
+    builder: StateGraph[Any] = StateGraph(State)
+    for name in ("left", "right"):
+        builder.add_node(name, make(name)).add_edge(START, name)
+    return builder
+
+
+def ask_twice_nested() -> StateGraph[Any]:
+    async def twice(state: State) -> State:
+        first = interrupt("first?")
+        note(state, f"first={first}")
+        second = interrupt("second?")
+        note(state, f"second={second}")
+        if "folder" in state:
+            (Path(state["folder"]) / "holding").touch()
+            await wait_for(Path(state["folder"]) / "go")
+        return {"items": [first, second]}
+
+    inner: StateGraph[Any] = StateGraph(State)
+    inner.add_node("twice", twice).add_edge(START, "twice")
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("inner", inner.compile()).add_node("after", step("after"))
+    return builder.add_edge(START, "inner").add_edge("inner", "after")
+
+
+def ask_by_hand() -> StateGraph[Any]:
+    """A node that calls two subgraphs, one after the other; the second one asks."""
+
+    def question(state: State) -> State:
+        return {"items": [interrupt("by hand?")]}
+
+    asking: StateGraph[Any] = StateGraph(State)
+    asking.add_node("question", question).add_edge(START, "question")
+    compiled = asking.compile()
+    quiet = chain("quiet").compile()
+
+    async def both(state: State) -> State:
+        first = await quiet.ainvoke({"items": []})
+        second = await compiled.ainvoke({"items": []})
+        return {"items": [*first["items"], *second["items"]]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("both", both).add_edge(START, "both")
+
+
+def strict_answer() -> StateGraph[Any]:
+    """The node's own check is stricter than a JSON Schema can say."""
+
+    class Even(BaseModel):
+        number: int
+
+        def model_post_init(self, context: Any) -> None:
+            if self.number % 2:
+                raise ValueError("an even number, please")
+
+    def question(state: State) -> State:
+        return {"items": [interrupt("number?", response_schema=Even).number]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("question", question).add_edge(START, "question")
+
+
+stops_before = chain("a", "b", "c").compile(interrupt_before=["b"])
+
+
+# --- what a run is given ---
+
+
+@dataclass
+class Context:
+    tone: str = "plain"
+
+
+def with_context() -> StateGraph[Any]:
+    def node(state: State, runtime: Runtime[Context], config: RunnableConfig) -> State:
+        assert runtime.store is not None
+        runtime.store.put(("seen",), "tone", {"value": runtime.context.tone})
+        found = runtime.store.get(("seen",), "tone")
+        assert found is not None
+        return {"items": [runtime.context.tone, config["configurable"]["tone"], found.value["value"]]}
+
+    builder: StateGraph[Any] = StateGraph(State, context_schema=Context)
+    return builder.add_node("node", node).add_edge(START, "node")
+
+
+def chat() -> StateGraph[Any]:
+    async def answer(state: MessagesState) -> dict[str, Any]:
+        model = GenericFakeChatModel(messages=iter([AIMessage("one two three", id="m1")]))
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    builder: StateGraph[Any] = StateGraph(MessagesState)
+    return builder.add_node("answer", answer).add_edge(START, "answer")
+
+
+def reporting() -> StateGraph[Any]:
+    async def node(state: State) -> State:
+        write = get_stream_writer()
+        for number in range(state.get("count", 3)):
+            write({"progress": number / 1000, "message": f"number {number}", "number": number})
+        write("the end")
+        return {"items": []}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("node", node).add_edge(START, "node")
+
+
+def blocking() -> StateGraph[Any]:
+    async def blocks(state: State) -> State:
+        folder = Path(state["folder"])
+        (folder / "holding").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.005)  # noqa: ASYNC251 - this is what it is about
+        return {"items": ["blocked"]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("blocks", blocks).add_edge(START, "blocks")
+
+
+@task
+def double(value: int) -> int:
+    return value * 2
+
+
+@entrypoint()
+def functional(value: int) -> int:
+    parts = [double(value), double(value + 1)]
+    return sum(part.result() for part in parts)
+
+
+def huge_output() -> StateGraph[Any]:
+    def node(state: State) -> State:
+        return {"items": ["x" * state["count"]]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("node", node).add_edge(START, "node")

@@ -1,0 +1,201 @@
+"""Human in the loop: questions, answers, breakpoints, going back, editing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from autopilot_server.jobs.job import JobErrorReason
+from autopilot_server.jobs.states import JobState
+
+from tests.engine.conftest import AT_ONCE, World
+
+
+@pytest.fixture(autouse=True)
+def engine(world: World) -> None:
+    world.start()
+
+
+async def test_a_question_and_its_answer(world: World) -> None:
+    job = await world.run("ask", {"items": []})
+    assert job.state is JobState.INTERRUPTED
+    (question,) = job.interrupts
+    assert question.step == "question"
+    assert json.loads(str(question.value)) == {"ask": "really?"}
+    assert json.loads(question.response_schema or "")["required"] == ["approved"]
+    assert job.next_steps == ("question",)
+    assert world.kinds(job.job_id)[-2:] == ["interrupt_raised", "state_changed"]
+    assert "step_finished" not in world.kinds(job.job_id)[-3:]
+
+    await world.resume(job.job_id, answers={question.interrupt_id: {"approved": True}})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["before", True, "after"]
+    assert job.interrupts == ()
+    assert world.steps(job.job_id) == ["before", "question", "after"]
+    assert job.progress.completed_steps == 3
+
+
+async def test_partial_answers_and_the_rest_asks_again(world: World) -> None:
+    job = await world.run("ask_two", {"items": []})
+    by_step = {question.step: question.interrupt_id for question in job.interrupts}
+    assert set(by_step) == {"left", "right"}
+    await world.resume(job.job_id, answers={by_step["right"]: "R"})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.INTERRUPTED
+    assert [question.step for question in job.interrupts] == ["left"]
+    assert job.interrupts[0].interrupt_id == by_step["left"]
+    await world.resume(job.job_id, answers={by_step["left"]: "L"})
+    job = await world.stopped(job.job_id)
+    assert sorted(world.output(job.job_id)["items"]) == ["left=L", "right=R"]
+
+
+async def test_a_nested_node_that_asks_twice(world: World, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    job = await world.run("ask_twice_nested", {"items": [], "folder": str(tmp_path)})
+    (first,) = job.interrupts
+    assert first.step == "inner/twice"
+    await world.resume(job.job_id, answers={first.interrupt_id: "one"})
+    job = await world.stopped(job.job_id)
+    (second,) = job.interrupts
+    assert second.interrupt_id != first.interrupt_id
+    await world.resume(job.job_id, answers={second.interrupt_id: "two"})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["one", "two", "after"]
+
+
+async def test_a_question_in_the_second_subgraph_that_a_node_calls(world: World) -> None:
+    job = await world.run("ask_by_hand", {"items": []})
+    (question,) = job.interrupts
+    await world.resume(job.job_id, answers={question.interrupt_id: "yes"})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["quiet", "yes"]
+
+
+async def test_an_answer_that_only_the_node_refuses(world: World) -> None:
+    job = await world.run("strict_answer", {"items": []}, retry_policy=AT_ONCE)
+    (question,) = job.interrupts
+    await world.resume(job.job_id, answers={question.interrupt_id: {"number": 3}})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.INTERRUPTED
+    assert job.error is not None
+    assert job.error.reason is JobErrorReason.ANSWER_REFUSED
+    assert "even number" in job.error.message
+    assert [q.interrupt_id for q in job.interrupts] == [question.interrupt_id]
+    assert job.failed_attempts == 0
+    await world.resume(job.job_id, answers={question.interrupt_id: {"number": 4}})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == [4]
+
+
+async def test_an_answer_outlives_a_restart_before_its_step_ends(world: World, tmp_path: Path) -> None:
+    """The process stops between Resume and the step's end: the answer is given again, to its own question only."""
+    job = await world.run("ask_twice_nested", {"items": [], "folder": str(tmp_path)})
+    (first,) = job.interrupts
+    await world.resume(job.job_id, answers={first.interrupt_id: "one"})
+    job = await world.stopped(job.job_id)
+    (second,) = job.interrupts
+    await world.resume(job.job_id, answers={second.interrupt_id: "two"})
+    await world.until(job.job_id, lambda _: (tmp_path / "holding").exists() or (tmp_path / "trace").exists())
+    await world.stop(drain_seconds=0)
+    assert world.job(job.job_id).state in (JobState.PENDING, JobState.RUNNING)
+    (tmp_path / "go").touch()
+    world.start()
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["one", "two", "after"]
+
+
+@pytest.mark.parametrize("where", ["job", "graph"])
+async def test_breakpoints(world: World, where: str) -> None:
+    spec = {"interrupt_before": ("b",)} if where == "job" else {}
+    job = await world.run("linear" if where == "job" else "stops_before", {"items": []}, **spec)
+    assert job.state is JobState.INTERRUPTED
+    assert job.interrupts == ()
+    assert job.next_steps == ("b",)
+    await world.resume(job.job_id)
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["a", "b", "c"]
+    assert job.attempt == 2
+
+
+async def test_a_breakpoint_after_every_step(world: World) -> None:
+    job = await world.run("linear", {"items": []}, interrupt_after=("*",))
+    for expected in (("b",), ("c",)):
+        assert job.state is JobState.INTERRUPTED
+        assert job.next_steps == expected
+        await world.resume(job.job_id)
+        job = await world.stopped(job.job_id)
+    if job.state is JobState.INTERRUPTED:
+        await world.resume(job.job_id)
+        job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert world.output(job.job_id)["items"] == ["a", "b", "c"]
+
+
+async def test_resume_of_a_failed_job_runs_only_what_failed(world: World, tmp_path: Path) -> None:
+    job = await world.run("flaky", {"items": [], "folder": str(tmp_path)})
+    assert job.state is JobState.FAILED
+    (tmp_path / "mended").touch()
+    await world.resume(job.job_id)
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert (tmp_path / "trace").read_text().split() == ["before", "sometimes", "sometimes"]
+    assert job.progress.completed_steps == 2
+
+
+async def test_going_back_to_an_earlier_checkpoint(world: World, tmp_path: Path) -> None:
+    job = await world.run("ask", {"items": [], "folder": str(tmp_path)})
+    (asked,) = job.interrupts
+    first = world.store.checkpoints_list(job.job_id, limit=100, before=None)[-2]
+    assert first.next_steps == ("before",)
+    await world.resume(job.job_id, checkpoint_id=first.checkpoint_id)
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.INTERRUPTED
+    (again,) = job.interrupts
+    assert again.interrupt_id != asked.interrupt_id
+    assert (tmp_path / "trace").read_text().split() == ["before", "question", "before", "question"]
+    assert job.progress.completed_steps == 1
+    await world.resume(job.job_id, answers={again.interrupt_id: {"approved": False}})
+    job = await world.stopped(job.job_id)
+    assert world.output(job.job_id)["items"] == ["before", False, "after"]
+
+
+async def test_editing_the_state(world: World) -> None:
+    job = await world.run("linear", {"items": []}, interrupt_before=("c",))
+    await world.resume(job.job_id, state_update='{"items": ["edited"]}', state_update_step="b")
+    job = await world.stopped(job.job_id)
+    if job.state is JobState.INTERRUPTED:
+        await world.resume(job.job_id)
+        job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["a", "b", "edited", "c"]
+
+
+async def test_a_refused_update_gives_the_job_its_former_state_back(world: World) -> None:
+    job = await world.run("linear", {"items": []}, interrupt_before=("c",))
+    before = job.checkpoint_id
+    await world.resume(job.job_id, state_update='{"items": ["x"]}', state_update_step="nowhere")
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.INTERRUPTED
+    assert job.error is not None
+    assert job.error.reason is JobErrorReason.UPDATE_REFUSED
+    assert job.checkpoint_id == before
+    await world.resume(job.job_id)
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert job.error is None
+
+
+async def test_cancelled_with_an_open_question_and_resumed(world: World) -> None:
+    job = await world.run("ask", {"items": []})
+    (question,) = job.interrupts
+    await world.store.job_cancel(job.job_id, reason="no", etag="", grace_period=0)
+    assert world.job(job.job_id).interrupts == (question,)
+    await world.resume(job.job_id, answers={question.interrupt_id: {"approved": True}})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["before", True, "after"]

@@ -1,0 +1,159 @@
+"""Cancel, timeouts, shutdown, and runs that were superseded."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from autopilot_server.jobs.job import SECOND, Job, JobErrorReason
+from autopilot_server.jobs.states import JobState
+
+from tests.engine.conftest import World
+
+
+@pytest.fixture(autouse=True)
+def engine(world: World) -> None:
+    world.start()
+
+
+async def holding(world: World, folder: Path, workflow: str = "holding", **spec: Any) -> str:
+    """Submit a job, and wait until it stands in its middle step."""
+    job_id = await world.submit(workflow, {"items": [], "folder": str(folder)}, **spec)
+    async with asyncio.timeout(20):
+        while not (folder / "holding").exists():
+            await asyncio.sleep(0.002)
+    return job_id
+
+
+async def cancel(world: World, job_id: str, grace_seconds: float) -> Job:
+    return await world.store.job_cancel(job_id, reason="enough", etag="", grace_period=round(grace_seconds * SECOND))
+
+
+async def test_cancel_lets_a_step_finish_within_its_grace(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path)
+    assert (await cancel(world, job_id, 30)).state is JobState.CANCELLING
+    (tmp_path / "go").touch()
+    job = await world.stopped(job_id)
+    assert job.state is JobState.CANCELLED
+    assert job.error is not None
+    assert (job.error.reason, job.error.message) == (JobErrorReason.CANCELLED, "enough")
+    assert world.steps(job_id) == ["before", "hold"]
+    assert job.next_steps == ("after",)
+
+
+@pytest.mark.parametrize("workflow", ["holding", "holding_sync", "stubborn"])
+@pytest.mark.parametrize("grace", [0, 0.05])
+async def test_cancel_ends_whatever_the_code_does(world: World, tmp_path: Path, workflow: str, grace: float) -> None:
+    job_id = await holding(world, tmp_path, workflow)
+    await cancel(world, job_id, grace)
+    job = await world.stopped(job_id)
+    assert job.state is JobState.CANCELLED
+    before = world.kinds(job_id)
+    (tmp_path / "go").touch()
+    # Another job is served meanwhile, and what the step left behind does is discarded.
+    assert (await world.run("linear_sync", {"items": []})).state is JobState.SUCCEEDED
+    assert world.kinds(job_id) == before
+    assert world.job(job_id) == job
+
+
+async def test_threads_that_do_not_return_are_replaced(world: World, tmp_path: Path) -> None:
+    for number in range(world.settings.threads + 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        await cancel(world, await holding(world, folder, "holding_sync"), 0)
+    assert (await world.run("linear_sync", {"items": []})).state is JobState.SUCCEEDED
+    for number in range(world.settings.threads + 2):
+        (tmp_path / str(number) / "go").touch()
+
+
+async def test_a_cancelled_job_can_be_resumed_while_its_old_step_still_runs(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path, "holding_sync")
+    await cancel(world, job_id, 0)
+    await world.stopped(job_id)
+    (tmp_path / "holding").unlink()
+    await world.resume(job_id)
+    async with asyncio.timeout(20):
+        while not (tmp_path / "holding").exists():
+            await asyncio.sleep(0.002)
+    (tmp_path / "go").touch()
+    job = await world.stopped(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job_id)["items"] == ["before", "hold", "after"]
+    assert world.steps(job_id) == ["before", "hold", "after"]
+
+
+async def test_the_execution_timeout(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path, execution_timeout=SECOND // 10)
+    job = await world.stopped(job_id)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.reason is JobErrorReason.EXECUTION_TIMED_OUT
+    (tmp_path / "go").touch()
+    await world.resume(job_id)
+    job = await world.stopped(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+
+
+async def test_shutdown_drains_to_a_checkpoint_and_the_next_start_goes_on(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path)
+    stopping = asyncio.create_task(world.stop(drain_seconds=20))
+    await asyncio.sleep(0)
+    (tmp_path / "go").touch()
+    await stopping
+    job = world.job(job_id)
+    assert job.state is JobState.PENDING
+    assert job.failed_attempts == 0
+    assert job.next_steps == ("after",)
+    world.start()
+    job = await world.stopped(job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert (tmp_path / "trace").read_text().split() == ["before", "hold", "after"]
+
+
+async def test_shutdown_gives_up_what_does_not_drain(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path)
+    await world.stop(drain_seconds=0.05)
+    assert world.job(job_id).state is JobState.PENDING
+    (tmp_path / "go").touch()
+    world.start()
+    job = await world.stopped(job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert (tmp_path / "trace").read_text().split() == ["before", "hold", "hold", "after"]
+
+
+async def test_finished_siblings_do_not_run_again(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path, "parallel_hold")
+    await world.until(job_id, lambda _: "quick" in world.steps(job_id))
+    await world.stop(drain_seconds=0)
+    (tmp_path / "go").touch()
+    world.start()
+    job = await world.stopped(job_id)
+    assert job.state is JobState.SUCCEEDED
+    trace = (tmp_path / "trace").read_text().split()
+    assert trace.count("quick") == 1
+    assert trace.count("hold") == 2
+    assert sorted(world.steps(job_id)) == ["hold", "join", "quick"]
+    assert world.steps(job_id, "step_started").count("quick") == 1
+
+
+async def test_a_deleted_and_resubmitted_job_is_another_job(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path, "holding_sync", job_id="again")
+    await cancel(world, job_id, 0)
+    await world.stopped(job_id)
+    assert await world.store.job_delete(job_id, etag="")
+    assert (await world.run("linear", {"items": []}, job_id="again")).state is JobState.SUCCEEDED
+    before = world.kinds(job_id)
+    (tmp_path / "go").touch()
+    assert (await world.run("linear_sync", {"items": []})).state is JobState.SUCCEEDED
+    assert world.kinds(job_id) == before
+    assert world.output(job_id)["items"] == ["a", "b", "c"]
+
+
+async def test_a_scheduled_job_waits_for_its_time(world: World) -> None:
+    from autopilot_server.jobs.job import now
+
+    when = now() + SECOND // 5
+    job = await world.run("linear", {"items": []}, scheduled_time=when)
+    assert job.state is JobState.SUCCEEDED
+    assert job.start_time is not None
+    assert job.start_time >= when
