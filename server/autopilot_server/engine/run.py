@@ -120,11 +120,12 @@ class Run:
         """Run the attempt and store its end. False when something of it was left behind running."""
         attempt = self._loop.create_task(self._attempt(), name=f"job {self.fence.job_id}")
         ended = await self._until_over(attempt)
+        # Before the end is told: a watch shows no tokens after it.
+        self._callbacks.flush()
         outcome = self._outcome(attempt)
         if outcome is not None:
             await self._give_back(outcome)
         self._recorder.close()
-        self._callbacks.flush()
         return ended
 
     async def _until_over(self, attempt: asyncio.Task[Outcome]) -> bool:

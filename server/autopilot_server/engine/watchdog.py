@@ -1,17 +1,18 @@
 """Notices a step that blocks the engine's event loop, and says which one and where."""
 
 import asyncio
+import gc
 import logging
 import sys
 import threading
 import time
 import traceback
-from types import FrameType
+from contextvars import Context
+from typing import Any
+
+from langchain_core.runnables.config import var_child_runnable_config
 
 log = logging.getLogger(__name__)
-
-# LangGraph's function whose frame stands between the loop and an async node's code.
-_STEP_FRAME = "arun_with_retry"
 
 
 class Watchdog:
@@ -53,27 +54,34 @@ class Watchdog:
         self._last_beat = time.monotonic()
 
     def _report(self, seconds: float) -> bool:
-        frame = sys._current_frames().get(self._loop_thread)
-        step = _step_of(frame)
-        if step is None:
+        blamed = _running_step(self._loop)
+        if blamed is None:
             return False
         self.stalls += 1
-        stack = "".join(traceback.format_stack(frame))
+        step, job_id = blamed
         log.warning(
             "step %r has blocked the engine's event loop for %.1f s: call async code, or make the step synchronous\n%s",
             step,
             seconds,
-            stack,
-            extra={"step": step},
+            "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread))),
+            extra={"step": step, "job_id": job_id},
         )
         return True
 
 
-def _step_of(frame: FrameType | None) -> str | None:
-    """Name of the node whose code runs on a stack; None when none does."""
-    while frame is not None:
-        if frame.f_code.co_name == _STEP_FRAME:
-            task = frame.f_locals.get("task")
-            return getattr(task, "name", None)
-        frame = frame.f_back
-    return None
+def _running_step(loop: asyncio.AbstractEventLoop) -> tuple[str, str] | None:
+    """The step, and its job, whose code a loop runs now; None when it runs none. Called from another thread."""
+    task = asyncio.current_task(loop)
+    context = None if task is None else _context_of(task)
+    config = None if context is None else context.get(var_child_runnable_config)
+    step = None if config is None else (config.get("metadata") or {}).get("langgraph_node")
+    if config is None or step is None:
+        return None
+    return step, config.get("configurable", {}).get("job_id", "")
+
+
+def _context_of(task: asyncio.Task[Any]) -> Context | None:
+    if sys.version_info >= (3, 12):
+        return task.get_context()
+    # Before 3.12 a task does not give its context away; the garbage collector knows it.
+    return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)

@@ -11,6 +11,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
+from langgraph.errors import NodeError
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
@@ -222,7 +223,7 @@ def handled() -> StateGraph[Any]:
     def fail(state: State) -> State:
         raise OddError("caught")
 
-    def handler(state: State, error: Any) -> State:
+    def handler(state: State, error: NodeError) -> State:
         return {"items": ["handled"]}
 
     builder: StateGraph[Any] = StateGraph(State)
