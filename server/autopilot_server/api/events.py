@@ -24,6 +24,9 @@ from autopilot_server.jobs.events import (
 from autopilot_server.jobs.job import Omitted, Payload
 from autopilot_server.storage.store import EventDraft
 
+# The largest payload of an event on the wire, in bytes: a Value takes more room than its text.
+MAX_PAYLOAD = 2 << 20
+
 # Tags: field number << 3 | wire type.
 _SEQUENCE_TAG = bytes([job_pb2.ProgressEvent.SEQUENCE_FIELD_NUMBER << 3])
 _EVENTS_TAG = bytes([job_service_pb2.WatchProgressResponse.EVENTS_FIELD_NUMBER << 3 | 2])
@@ -114,6 +117,8 @@ def _with_values(body: bytes) -> bytes:
     payload = _payload_of(message)
     if payload is not None and payload.WhichOneof("kind") == "json_text":
         written = as_value(payload.json_text)
+        if written is not None and written.ByteSize() > MAX_PAYLOAD:
+            written = as_text(Omitted(len(payload.json_text.encode())))
         if written is not None:
             payload.CopyFrom(written)
     return message.SerializeToString()

@@ -274,6 +274,10 @@ class Store(Protocol):
         """
         ...
 
+    def job_get_by_request(self, request_id: str, request_digest: bytes) -> Job | None:
+        """The job that a request_id made, without payloads. RequestIdReusedError when the digest is another."""
+        ...
+
     def job_get(self, job_id: str, *, payloads: bool) -> Job | None:
         """Read a job. Without payloads, `input`, `context`, `output` are None and interrupts' values are Omitted."""
         ...

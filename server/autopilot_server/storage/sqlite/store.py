@@ -26,7 +26,7 @@ from autopilot_server.storage.sqlite.rows import (
     load_workflow,
 )
 from autopilot_server.storage.sqlite.runs import Runs, state_of_run
-from autopilot_server.storage.sqlite.submissions import Submissions
+from autopilot_server.storage.sqlite.submissions import Submissions, check_digest
 from autopilot_server.storage.sqlite.transitions import Mover
 from autopilot_server.storage.sqlite.writer import Transaction, Writer
 from autopilot_server.storage.store import (
@@ -94,6 +94,13 @@ class SqliteStore:
 
     def job_submit(self, submission: Submission) -> Write[Submitted]:
         return self._writer.submit(lambda t: self._submissions.submit(t, submission))
+
+    def job_get_by_request(self, request_id: str, request_digest: bytes) -> Job | None:
+        row = self._readers.row(SQL.job_get_by_request, {"request_id": request_id})
+        if row is None:
+            return None
+        check_digest(row["request_digest"], request_digest, request_id)
+        return _load(self._readers.row, self._readers.rows, row, False, self._clock())
 
     def job_get(self, job_id: str, *, payloads: bool) -> Job | None:
         row = self._readers.row(SQL.job_get, {"job_id": job_id})

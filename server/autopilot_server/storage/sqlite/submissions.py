@@ -83,7 +83,7 @@ class Submissions:
         if submission.request_id:
             known = transaction.row(SQL.job_get_by_request, {"request_id": submission.request_id})
             if known is not None:
-                _check_digest(known["request_digest"], submission.request_digest, submission.request_id)
+                check_digest(known["request_digest"], submission.request_digest, submission.request_id)
                 return Submitted(self._load_job(transaction, known), deduplicated=True)
         if transaction.row(SQL.job_get, {"job_id": spec.job_id}) is not None:
             raise JobAlreadyExistsError(f"There is a job {spec.job_id!r} already.", job_id=spec.job_id)
@@ -167,7 +167,7 @@ class Submissions:
         if resumption.request_id:
             known = transaction.row(SQL.resume_request_get, request)
             if known is not None:
-                _check_digest(known["request_digest"], resumption.request_digest, resumption.request_id)
+                check_digest(known["request_digest"], resumption.request_digest, resumption.request_id)
                 return Submitted(self._load_job(transaction, row), deduplicated=True)
         check_etag(row, resumption.etag)
         if row["state"] not in RESUMABLE:
@@ -198,7 +198,8 @@ class Submissions:
         return Submitted(self._load_job(transaction, row), deduplicated=False)
 
 
-def _check_digest(stored: bytes, wanted: bytes, request_id: str) -> None:
+def check_digest(stored: bytes, wanted: bytes, request_id: str) -> None:
+    """RequestIdReusedError when a request_id was used for something else."""
     if stored != wanted:
         raise RequestIdReusedError(
             f"request_id {request_id!r} was used before, for a request with other contents. "

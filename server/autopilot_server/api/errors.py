@@ -1,0 +1,149 @@
+"""Errors on their way to a client: one interceptor turns them into google.rpc.Status."""
+
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from autopilot_server.jobs.errors import InternalError, ServiceError
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("autopilot_server.rpc")
+
+DOMAIN = "autopilot"
+
+# A status with larger details than about 9 kB turns into RESOURCE_EXHAUSTED at the client.
+MAX_VIOLATIONS = 32
+MAX_TEXT = 240
+MAX_MESSAGE = 1000
+
+
+def status_of(error: ServiceError) -> status_pb2.Status:
+    """The rich status of an error."""
+    details = [
+        _packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_short(error.metadata)))
+    ]
+    if error.violations:
+        details.append(_packed(_bad_request(error)))
+    if error.retry_delay is not None:
+        seconds, rest = divmod(error.retry_delay, 1)
+        delay = Duration(seconds=int(seconds), nanos=round(rest * 1e9))
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    code = code_pb2.Code.Value(error.code)
+    return status_pb2.Status(code=code, message=_cut(error.message, MAX_MESSAGE), details=details)
+
+
+def _bad_request(error: ServiceError) -> error_details_pb2.BadRequest:
+    shown = error.violations[:MAX_VIOLATIONS]
+    violations = [
+        error_details_pb2.BadRequest.FieldViolation(
+            field=_cut(violation.field, 120), description=_cut(violation.description, MAX_TEXT)
+        )
+        for violation in shown
+    ]
+    if len(shown) < len(error.violations):
+        more = f"and {len(error.violations) - len(shown)} more"
+        violations.append(error_details_pb2.BadRequest.FieldViolation(field="", description=more))
+    return error_details_pb2.BadRequest(field_violations=violations)
+
+
+def _packed(message: Any) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+def _short(metadata: dict[str, str]) -> dict[str, str]:
+    return {key: _cut(value, MAX_TEXT) for key, value in metadata.items()}
+
+
+def _cut(text: str, length: int) -> str:
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _public(error: BaseException, method: str) -> ServiceError:
+    """What the client is told: of a fault of the program only where to find it in the log."""
+    if isinstance(error, ServiceError):
+        return error
+    error_id = uuid.uuid4().hex
+    log.error("internal error %s in %s", error_id, method, exc_info=error, extra={"error_id": error_id})
+    return InternalError(f"The server failed; its log says why, under error id {error_id}.", error_id=error_id)
+
+
+Handler = Callable[[Any, Any], Any]
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Gives every RPC its rich errors, and its line in the access log."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Wrap the method's handler."""
+        handler: Any = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith("/autopilot."):
+            return handler  # type: ignore[no-any-return]
+        if handler.response_streaming:
+            # Watches give bytes: stored events are put together, not parsed and serialized again.
+            return grpc.unary_stream_rpc_method_handler(
+                _streaming(handler.unary_stream, method), handler.request_deserializer, None
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _unary(handle: Handler, method: str) -> Handler:
+    async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        started = time.monotonic()
+        try:
+            response = await handle(request, context)
+        except Exception as error:
+            # Also faults of the program: they must reach the client as a status, and the log once.
+            await _abort(context, _public(error, method), method, started)
+        else:
+            _log_access(method, "OK", started)
+            return response
+
+    return handler
+
+
+def _streaming(handle: Handler, method: str) -> Handler:
+    async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        started = time.monotonic()
+        try:
+            async for response in handle(request, context):
+                yield response
+        except Exception as error:
+            # As in _unary.
+            await _abort(context, _public(error, method), method, started)
+        else:
+            _log_access(method, "OK", started)
+
+    return handler
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError, method: str, started: float) -> None:
+    _log_access(method, error.code, started, error.reason)
+    status: Any = rpc_status.to_status(status_of(error))
+    await context.abort_with_status(status)
+
+
+def _log_access(method: str, code: str, started: float, reason: str = "") -> None:
+    if access_log.isEnabledFor(logging.DEBUG):
+        fields: dict[str, Any] = {"method": method.rpartition("/")[2], "code": code}
+        if reason:
+            fields["reason"] = reason
+        access_log.debug("rpc", extra=fields | {"seconds": round(time.monotonic() - started, 4)})

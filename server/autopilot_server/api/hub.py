@@ -1,0 +1,200 @@
+"""The watch hub: brings what the log gained to whoever watches, without a read for each of them.
+
+A channel for each watched job keeps the newest events in memory, as the commits rang them. A watcher that is inside
+this tail takes from it; one that is behind reads the log. The writer is never slowed down and no watcher has a queue:
+all that it holds is its place in the log.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from autopilot_server.api.events import event_field, token_message
+from autopilot_server.doorbell import Doorbell, News, StoredEvent
+from autopilot_server.jobs.events import TokenChunk
+from autopilot_server.jobs.states import JobState
+
+# Events that a channel keeps: enough for watchers that are a little behind, small enough for ten thousand channels.
+TAIL_EVENTS = 256
+TAIL_BYTES = 1 << 20
+
+# Token chunks that wait for one watcher; of more the oldest are dropped.
+TOKENS_WAITING = 256
+
+
+class Frame:
+    """A stored event, and its wire form, made once for all watchers of a format."""
+
+    __slots__ = ("_as_json", "_as_text", "event")
+
+    def __init__(self, event: StoredEvent) -> None:
+        """Of an event of the log."""
+        self.event = event
+        self._as_text: bytes | None = None
+        self._as_json: bytes | None = None
+
+    def wire(self, as_json: bool) -> bytes:
+        """The field of a response that carries the event."""
+        if as_json and self.event.has_payload:
+            if self._as_json is None:
+                self._as_json = event_field(self.event, as_json=True)
+            return self._as_json
+        if self._as_text is None:
+            self._as_text = event_field(self.event, as_json=False)
+        return self._as_text
+
+
+class Channel:
+    """What is known of a watched job since its first watcher came."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self.tail: deque[Frame] = deque()
+        self.state: JobState | None = None
+        self.deleted = False
+        self.watchers = 0
+        self.tokens: list[deque[bytes]] = []
+        self.next_poll = 0.0
+        self._tail_bytes = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def hear(self, news: News) -> None:
+        """Take what a commit told, and wake everybody."""
+        self.deleted = self.deleted or news.state is None
+        self.state = news.state
+        for event in news.events:
+            self._keep(event)
+        self.wake()
+
+    def _keep(self, event: StoredEvent) -> None:
+        if event.sequence <= self.newest:
+            # A log never goes back: the job was deleted, and another has its id.
+            self.deleted = True
+        if self.tail and event.sequence != self.newest + 1:
+            self.forget()
+        self.tail.append(Frame(event))
+        self._tail_bytes += len(event.body)
+        while len(self.tail) > TAIL_EVENTS or self._tail_bytes > TAIL_BYTES:
+            self._tail_bytes -= len(self.tail.popleft().event.body)
+
+    @property
+    def newest(self) -> int:
+        """The newest sequence in the tail; 0 when it is empty."""
+        return self.tail[-1].event.sequence if self.tail else 0
+
+    def forget(self) -> None:
+        """Drop the tail: who needs what was in it reads the log."""
+        self.tail.clear()
+        self._tail_bytes = 0
+
+    def since(self, sequence: int) -> list[Frame] | None:
+        """The events after a place in the log; None when the tail does not reach back that far."""
+        if not self.tail or self.tail[0].event.sequence > sequence + 1:
+            return None
+        behind = self.tail[-1].event.sequence - sequence
+        if behind <= 0:
+            return []
+        first = len(self.tail) - behind
+        return [self.tail[index] for index in range(first, len(self.tail))]
+
+    def send_token(self, field: bytes) -> None:
+        """Pass a token chunk to the watchers that want them."""
+        for waiting in self.tokens:
+            waiting.append(field)
+        self.wake()
+
+    async def news(self, seconds: float) -> None:
+        """Wait for news, but no longer than `seconds`."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        handle = asyncio.get_running_loop().call_later(max(0.0, seconds), _wake, waiter)
+        try:
+            await waiter
+        finally:
+            handle.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def wake(self) -> None:
+        """Wake everybody who waits."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _wake(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Hub:
+    """The channels of all watched jobs. Lives in the server's loop."""
+
+    def __init__(self, doorbell: Doorbell) -> None:
+        """Listen to the doorbell."""
+        self._loop = asyncio.get_running_loop()
+        self._channels: dict[str, Channel] = {}
+        self._ends: list[Callable[[], None]] = [
+            doorbell.subscribe(self._ring),
+            doorbell.subscribe_tokens(self._token),
+        ]
+        self.draining = False
+
+    @contextmanager
+    def watch(self, job_id: str, *, tokens: deque[bytes] | None = None) -> Iterator[Channel]:
+        """Watch a job for a while."""
+        channel = self._channels.setdefault(job_id, Channel())
+        channel.watchers += 1
+        if tokens is not None:
+            channel.tokens.append(tokens)
+        try:
+            yield channel
+        finally:
+            channel.watchers -= 1
+            if tokens is not None:
+                # By identity: two empty queues are equal.
+                channel.tokens = [waiting for waiting in channel.tokens if waiting is not tokens]
+            if not channel.watchers and self._channels.get(job_id) is channel:
+                del self._channels[job_id]
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often the log is looked at behind the doorbell's back: each second, less often for very many jobs."""
+        return max(1.0, len(self._channels) / 1000)
+
+    def drain(self) -> None:
+        """Make every watch and wait end."""
+        self.draining = True
+        for channel in list(self._channels.values()):
+            channel.wake()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        for end in self._ends:
+            end()
+
+    def _ring(self, news: Sequence[News]) -> None:
+        # On the store's thread. A look at a dict that the loop changes is safe, and a watcher that comes meanwhile
+        # reads the log first.
+        watched = [item for item in news if item.job_id in self._channels]
+        if watched:
+            self._loop.call_soon_threadsafe(self._hear, watched)
+
+    def _hear(self, news: Sequence[News]) -> None:
+        for item in news:
+            channel = self._channels.get(item.job_id)
+            if channel is not None:
+                channel.hear(item)
+                if channel.deleted:
+                    # Whoever watches the id from now on watches another job.
+                    del self._channels[item.job_id]
+
+    def _token(self, chunk: TokenChunk) -> None:
+        if chunk.job_id in self._channels:
+            self._loop.call_soon_threadsafe(self._hear_token, chunk)
+
+    def _hear_token(self, chunk: TokenChunk) -> None:
+        channel = self._channels.get(chunk.job_id)
+        if channel is not None and channel.tokens:
+            channel.send_token(token_message(chunk))
