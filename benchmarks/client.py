@@ -6,12 +6,16 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2
-from autopilot.v1.job_service_pb2_grpc import JobServiceAsyncStub, JobServiceStub
+from autopilot.v1.job_service_pb2_grpc import JobServiceStub
 from google.protobuf.duration_pb2 import Duration
+
+if TYPE_CHECKING:
+    # Exists in the stubs only.
+    from autopilot.v1.job_service_pb2_grpc import JobServiceAsyncStub
 
 IN_FLIGHT = 64
 WAIT_SECONDS = 60
@@ -22,7 +26,7 @@ class Client:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Call over `channel`."""
-        self.stub: JobServiceAsyncStub = JobServiceStub(channel)
+        self.stub: "JobServiceAsyncStub" = JobServiceStub(channel)
 
     async def submit(self, workflow: str, value: Mapping[str, object], **fields: Any) -> str:
         """Submit a job with `value` as its input. Its id."""
