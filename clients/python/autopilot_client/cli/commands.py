@@ -1,0 +1,513 @@
+"""The commands."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autopilot_client.cli import exits, values
+
+if TYPE_CHECKING:
+    from autopilot_client import Client, Event, Job
+
+DEFAULT_SERVER = "127.0.0.1:50051"
+
+# Imports of gRPC wait until a command runs: `autopilot --help` is there at once.
+
+
+class LazyServe(click.Group):
+    """Lists `serve`, which only the server's package has, without loading it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, `serve` first."""
+        return ["serve", *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by name."""
+        return _serve_command() if cmd_name == "serve" else super().get_command(ctx, cmd_name)
+
+
+def _serve_command() -> click.Command:
+    try:
+        from autopilot_server.cli import serve
+    except ModuleNotFoundError as error:
+        missing = error.name
+
+        def explain() -> None:
+            exits.fail(
+                f'the server is not installed ({missing} is missing): pip install "autopilot-jobs[server]"', exits.USAGE
+            )
+
+        return click.Command(
+            "serve",
+            callback=explain,
+            params=[click.Argument(["options"], nargs=-1, type=click.UNPROCESSED)],
+            context_settings={"ignore_unknown_options": True},
+            short_help='Start the server (needs pip install "autopilot-jobs[server]").',
+        )
+    return serve
+
+
+@click.group(cls=LazyServe, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="autopilot-jobs", prog_name="autopilot")
+def cli() -> None:
+    """Runs LangGraph workflows as durable background jobs.
+
+    \b
+      autopilot serve                                      start a server here
+      autopilot workflows                                  what it can run
+      autopilot submit hello --input '{"name": "Ada"}' --watch
+      autopilot list --state RUNNING
+      autopilot watch JOB_ID                               again, from the beginning
+      autopilot resume JOB_ID                              answer its questions
+
+    \b
+    Every command has --json, for programs.
+    """
+
+
+cli.epilog = exits.TEXT
+
+
+def connected(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that every command of the client has."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one a line."),
+        click.option(
+            "--timeout", default="30s", type=values.Span(), show_default=True, help="How long the call may take."
+        ),
+        click.option(
+            "--server",
+            "-s",
+            default=DEFAULT_SERVER,
+            envvar="AUTOPILOT_SERVER",
+            show_envvar=True,
+            show_default=True,
+            help="Address of the server.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def _client(server: str, timeout: timedelta) -> Iterator["Client"]:
+    from autopilot_client import Client
+
+    with exits.reported(server), Client(server, timeout=timeout.total_seconds()) as client:
+        yield client
+
+
+def _show(job: "Job", as_json: bool) -> None:
+    from autopilot_client.cli import output
+
+    if as_json:
+        output.print_json(output.to_json(job))
+    else:
+        output.print_job(job)
+
+
+# --- submit, watch ---
+
+
+@cli.command()
+@click.argument("workflow")
+@click.option("--input", "-i", "graph_input", type=values.Json(), help="JSON, @FILE, or - for standard input.")
+@click.option("--watch/--no-watch", "-w", help="Watch the job until it is finished.")
+@click.option("--job-id", default="", help="ID to give the job.")
+@click.option("--request-id", default="", help="Makes repeating the command safe: the second one submits nothing.")
+@click.option("--thread-id", default="", help="Thread whose saved state the job continues.")
+@click.option("--label", "-l", multiple=True, metavar="KEY=VALUE", help="May be given several times.")
+@click.option("--priority", type=click.IntRange(0, 9), default=0, show_default=True, help="Larger runs first.")
+@click.option("--at", "scheduled_time", type=values.Time(), help="Do not start before: ISO 8601, or 'in 5m'.")
+@click.option("--execution-timeout", type=values.Span(), help="Fail the job when it ran for this long.")
+@click.option("--retention", type=values.Span(), help="Keep the job for this long once it is finished.")
+@click.option("--max-attempts", type=click.IntRange(1), help="Attempts, including the first.")
+@click.option("--initial-backoff", type=values.Span(), help="Wait before the second attempt.")
+@click.option("--max-backoff", type=values.Span(), help="Longest wait between attempts.")
+@click.option("--backoff-multiplier", type=click.FloatRange(1), help="How the wait grows.")
+@click.option("--interrupt-before", multiple=True, metavar="STEP", help='Stop before this step; "*": before each.')
+@click.option("--interrupt-after", multiple=True, metavar="STEP", help='Stop after this step; "*": after each.')
+@click.option("--context", type=values.Json(), help="LangGraph's run-time context, as --input.")
+@click.option("--step-limit", type=click.IntRange(1), help="Supersteps an attempt may take.")
+@click.option("--fork-from", metavar="JOB_ID", help="Start from a copy of another job's checkpoint.")
+@click.option("--fork-checkpoint", default="", metavar="ID", help="Which one; default: its newest.")
+@click.option("--tokens", is_flag=True, help="With --watch: show what language models write.")
+@connected
+def submit(
+    workflow: str,
+    graph_input: Any,
+    watch: bool,
+    tokens: bool,
+    as_json: bool,
+    server: str,
+    timeout: timedelta,
+    **given: Any,
+) -> None:
+    """Submit a job of WORKFLOW.
+
+    \b
+      autopilot submit hello --input '{"name": "Ada"}'
+      autopilot submit report --input @request.json --label team=blue --watch
+      echo '{"n": 1}' | autopilot submit sum --input - --json
+      autopilot submit nightly --at 'in 2h' --max-attempts 5
+    """
+    from autopilot_client import MISSING
+
+    options = _submit_options(given)
+    with _client(server, timeout) as client:
+        job = client.submit(workflow, MISSING if graph_input is None else graph_input.value, **options)
+        if watch:
+            _watch(client, job.job_id, 0, as_json=as_json, tokens=tokens)
+        elif as_json or not sys.stdout.isatty():
+            click.echo(job.job_id) if not as_json else _show(job, True)
+        else:
+            click.echo(f"submitted {job.job_id}\nWatch it with: autopilot watch {job.job_id}")
+
+
+def _submit_options(given: dict[str, Any]) -> Any:
+    from autopilot_client import RetryPolicy
+
+    retry = {name: given.pop(name) for name in ("max_attempts", "initial_backoff", "max_backoff", "backoff_multiplier")}
+    options = {name: value for name, value in given.items() if value not in (None, "", ())}
+    options["labels"] = values.pairs(options.pop("label", ()), "--label")
+    if any(value is not None for value in retry.values()):
+        options["retry_policy"] = RetryPolicy(**retry)
+    if "context" in options:
+        options["context"] = options["context"].value
+    return options
+
+
+@cli.command()
+@click.argument("job_id")
+@click.option("--after", "after_sequence", type=click.IntRange(0), default=0, help="Show events after this sequence.")
+@click.option("--no-follow", is_flag=True, help="Show what is stored, and end.")
+@click.option("--tokens", is_flag=True, help="Show what language models write.")
+@connected
+def watch(
+    job_id: str, after_sequence: int, no_follow: bool, tokens: bool, as_json: bool, server: str, timeout: timedelta
+) -> None:
+    """Watch a job until it is finished, or waits for answers.
+
+    Goes on by itself when the server is restarted. In a terminal: a progress bar and the steps; in a pipe: a line an
+    event.
+
+    \b
+      autopilot watch JOB_ID
+      autopilot watch JOB_ID --json | jq .kind
+      autopilot watch JOB_ID --no-follow
+    """
+    with _client(server, timeout) as client:
+        _watch(client, job_id, after_sequence, as_json=as_json, tokens=tokens, no_follow=no_follow)
+
+
+def _watch(
+    client: "Client", job_id: str, after: int, *, as_json: bool, tokens: bool = False, no_follow: bool = False
+) -> None:
+    """Watch, then end with the exit code of the job's state."""
+    from autopilot_client import JobState
+
+    events = client.watch(job_id, after_sequence=after, tokens=tokens, stop_when_caught_up=no_follow)
+    try:
+        if as_json or not sys.stdout.isatty():
+            _print_events(events, as_json, no_follow)
+        else:
+            from rich.console import Console
+
+            from autopilot_client.cli.live import JobView
+
+            JobView(job_id, Console()).follow(events)
+    except KeyboardInterrupt:
+        click.echo(f"\nThe job goes on. Watch it again with: autopilot watch {job_id}", err=True)
+        sys.exit(exits.CTRL_C)
+    job = client.get(job_id)
+    if not as_json and (job.state.finished or job.state is JobState.INTERRUPTED):
+        _print_end(job)
+    sys.exit(exits.of_state(job.state))
+
+
+def _print_events(events: Iterator["Event"], as_json: bool, all_of_them: bool) -> None:
+    from autopilot_client import JobState, StateChanged
+    from autopilot_client.cli import output
+
+    for event in events:
+        if as_json:
+            output.print_json(output.event_to_json(event))
+        elif (line := output.event_line(event)) is not None:
+            click.echo(line)
+            sys.stdout.flush()
+        match event.kind:
+            case StateChanged(_, JobState.INTERRUPTED) if not all_of_them:
+                return
+
+
+def _print_end(job: "Job") -> None:
+    from autopilot_client import JobState
+    from autopilot_client.cli import output
+
+    if job.state is JobState.SUCCEEDED:
+        click.echo(output.short_json(job.output, 4000))
+    for question in job.interrupts:
+        click.echo(f"{question.step} asks: {output.short_json(question.value, 2000)}", err=True)
+    if job.state is JobState.INTERRUPTED:
+        click.echo(f"Answer, or go on, with: autopilot resume {job.job_id}", err=True)
+
+
+@cli.command()
+@click.argument("job_id")
+@click.option("--wait", type=values.Span(), help="Wait this long for it to be finished or INTERRUPTED.")
+@click.option("--basic", is_flag=True, help="Without input, output and questions.")
+@connected
+def status(job_id: str, wait: timedelta | None, basic: bool, as_json: bool, server: str, timeout: timedelta) -> None:
+    """Show a job.
+
+    \b
+      autopilot status JOB_ID
+      autopilot status JOB_ID --wait 10m --json | jq .output
+    """
+    with _client(server, timeout) as client:
+        _show(client.get(job_id, wait=wait or 0, payloads=not basic), as_json)
+
+
+@cli.command("list")
+@click.option("--state", "states", multiple=True, help="PENDING, RUNNING, … May be given several times.")
+@click.option("--workflow", default="", help="Only jobs of this workflow.")
+@click.option("--thread-id", default="", help="Only jobs of this thread.")
+@click.option("--label", "-l", multiple=True, metavar="KEY=VALUE", help="Only jobs with all of these labels.")
+@click.option("--after", "created_after", type=values.Time(), help="Created at this time or later.")
+@click.option("--before", "created_before", type=values.Time(), help="Created before this time.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+@connected
+def list_jobs(
+    states: tuple[str, ...],
+    label: tuple[str, ...],
+    limit: int,
+    as_json: bool,
+    server: str,
+    timeout: timedelta,
+    **given: Any,
+) -> None:
+    """List jobs, newest first.
+
+    \b
+      autopilot list --state RUNNING --state PENDING
+      autopilot list --label team=blue --json | jq -r .job_id
+    """
+    from itertools import islice
+
+    from autopilot_client.cli import output
+
+    wanted = [_state(name) for name in states]
+    with _client(server, timeout) as client:
+        jobs = client.list(states=wanted, labels=values.pairs(label, "--label"), page_size=min(limit, 500), **given)
+        for job in islice(jobs, limit):
+            if as_json:
+                output.print_json(output.to_json(job))
+            else:
+                created = job.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if job.create_time else ""
+                click.echo(
+                    f"{job.job_id}  {created}  {job.state.name:<11}  {job.progress.fraction:>4.0%}  {job.workflow}"
+                )
+
+
+def _state(name: str) -> Any:
+    from autopilot_client import JobState
+
+    try:
+        return JobState[name.upper()]
+    except KeyError:
+        known = ", ".join(state.name for state in JobState if state)
+        raise click.BadParameter(f"{name!r} is no state: {known}", param_hint="--state") from None
+
+
+# --- control ---
+
+
+@cli.command()
+@click.argument("job_id")
+@click.option("--reason", default="", help="For people: kept with the job.")
+@click.option("--grace", "grace_period", type=values.Span(), help="How long running steps may go on; 0: not at all.")
+@click.option("--etag", default="", help="Only if the job has not changed since.")
+@connected
+def cancel(job_id: str, as_json: bool, server: str, timeout: timedelta, **given: Any) -> None:
+    """Ask a job to stop.
+
+    \b
+      autopilot cancel JOB_ID --reason 'wrong input'
+      autopilot cancel JOB_ID --grace 0
+    """
+    with _client(server, timeout) as client:
+        _show(client.cancel(job_id, **given), as_json)
+
+
+@cli.command()
+@click.argument("job_id")
+@click.option("--answer", type=values.Json(), help="Answer to the only open question, as JSON.")
+@click.option("--answer-text", help="The same, as a text.")
+@click.option("--answers", multiple=True, metavar="ID=JSON", help="Answer to a question by its id; several times.")
+@click.option("--checkpoint", "checkpoint_id", default="", metavar="ID", help="Go on from this earlier checkpoint.")
+@click.option("--update", type=values.Json(), help="Change the state first, as LangGraph's update_state.")
+@click.option("--update-step", default="", metavar="STEP", help="The step that the change is attributed to.")
+@click.option("--request-id", default="", help="Makes repeating the command safe.")
+@click.option("--etag", default="", help="Only if the job has not changed since.")
+@click.option("--watch/--no-watch", "-w", help="Watch the job until it is finished.")
+@connected
+def resume(
+    job_id: str,
+    answer: Any,
+    answer_text: str | None,
+    answers: tuple[str, ...],
+    update: Any,
+    update_step: str,
+    watch: bool,
+    as_json: bool,
+    server: str,
+    timeout: timedelta,
+    **given: Any,
+) -> None:
+    """Continue a job: with answers, after a failure, or from an earlier or edited state.
+
+    In a terminal and without answers, it asks what the job asks.
+
+    \b
+      autopilot resume JOB_ID
+      autopilot resume JOB_ID --answer '{"approved": true}' --watch
+      autopilot resume JOB_ID --answers 5f…=true --answers 81…='"later"'
+      autopilot resume JOB_ID --checkpoint CHECKPOINT_ID
+      autopilot resume JOB_ID --update '{"draft": "better"}'
+    """
+    options: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if answer is not None or answer_text is not None:
+        options["answer"] = answer.value if answer is not None else answer_text
+    if answers:
+        options["answers"] = values.answers(answers)
+    if update is not None:
+        options |= {"state_update": update.value, "state_update_step": update_step}
+    with _client(server, timeout) as client:
+        before = client.get(job_id)
+        if not options.keys() & {"answer", "answers", "checkpoint_id", "state_update"} and sys.stdin.isatty():
+            options |= _ask(before)
+        job = client.resume(job_id, **options)
+        if watch:
+            _watch(client, job_id, before.latest_sequence, as_json=as_json)
+        else:
+            _show(job, as_json)
+
+
+def _ask(job: "Job") -> dict[str, Any]:
+    """Answers from whoever sits at the terminal."""
+    import json
+
+    from autopilot_client.cli import output
+
+    given = {}
+    for question in job.interrupts:
+        click.echo(f"{question.step} asks: {output.short_json(question.value, 4000)}")
+        if question.response_schema:
+            click.echo(f"An answer must fit: {json.dumps(question.response_schema)}")
+        given[question.interrupt_id] = click.prompt("Answer (JSON)", type=values.Json()).value
+    return {"answers": given} if given else {}
+
+
+@cli.command()
+@click.argument("job_id")
+@click.option("--values", "with_values", is_flag=True, help="With the state's values.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+@connected
+def checkpoints(job_id: str, with_values: bool, limit: int, as_json: bool, server: str, timeout: timedelta) -> None:
+    """List a job's checkpoints, newest first.
+
+    \b
+      autopilot checkpoints JOB_ID
+      autopilot checkpoints JOB_ID --values --json | jq .values
+    """
+    from itertools import islice
+
+    from autopilot_client.cli import output
+
+    with _client(server, timeout) as client:
+        for item in islice(client.checkpoints(job_id, values=with_values, page_size=min(limit, 100)), limit):
+            if as_json:
+                output.print_json(output.to_json(item))
+            else:
+                following = ", ".join(item.next_steps) or "end"
+                click.echo(f"{item.checkpoint_id}  {item.superstep:>4}  {item.source:<6}  next: {following}")
+                if with_values:
+                    click.echo(f"    {output.short_json(item.values, 2000)}")
+
+
+@cli.command()
+@click.argument("job_id")
+@click.option("--etag", default="", help="Only if the job has not changed since.")
+@click.option("--allow-missing", is_flag=True, help="No error when there is no such job.")
+@connected
+def delete(job_id: str, as_json: bool, server: str, timeout: timedelta, **given: Any) -> None:
+    """Delete a finished job, its events and its checkpoints.
+
+    \b
+      autopilot delete JOB_ID
+    """
+    from autopilot_client.cli import output
+
+    with _client(server, timeout) as client:
+        client.delete(job_id, **given)
+        if as_json:
+            output.print_json({"deleted": job_id})
+
+
+@cli.command()
+@click.option("--finished-for", type=values.Span(), required=True, help="Only jobs finished at least this long ago.")
+@click.option("--state", "states", multiple=True, help="SUCCEEDED, FAILED or CANCELLED; several times.")
+@click.option("--workflow", default="", help="Only jobs of this workflow.")
+@click.option("--label", "-l", multiple=True, metavar="KEY=VALUE", help="Only jobs with all of these labels.")
+@click.option("--checkpoints-only", is_flag=True, help="Keep the jobs, delete their older checkpoints.")
+@click.option("--dry-run", is_flag=True, help="Count, delete nothing.")
+@connected
+def prune(
+    finished_for: timedelta,
+    states: tuple[str, ...],
+    label: tuple[str, ...],
+    as_json: bool,
+    server: str,
+    timeout: timedelta,
+    **given: Any,
+) -> None:
+    """Delete what finished jobs left behind, now rather than when it expires.
+
+    \b
+      autopilot prune --finished-for 7d --dry-run
+      autopilot prune --finished-for 1h --state FAILED --workflow report
+    """
+    from autopilot_client.cli import output
+
+    wanted = [_state(name) for name in states]
+    with _client(server, timeout) as client:
+        pruned = client.prune(finished_for, states=wanted, labels=values.pairs(label, "--label"), **given)
+        if as_json:
+            output.print_json(output.to_json(pruned))
+        else:
+            verb = "would delete" if given["dry_run"] else "deleted"
+            click.echo(f"{verb} {pruned.jobs} jobs and {pruned.checkpoints} checkpoints")
+
+
+@cli.command()
+@connected
+def workflows(as_json: bool, server: str, timeout: timedelta) -> None:
+    """List the workflows that the server can run.
+
+    \b
+      autopilot workflows
+      autopilot workflows --json | jq .input_schema
+    """
+    from autopilot_client.cli import output
+
+    with _client(server, timeout) as client:
+        for workflow in client.workflows():
+            if as_json:
+                output.print_json(output.to_json(workflow))
+            else:
+                click.echo(f"{workflow.name}  {workflow.description}".rstrip())
+                click.echo(f"    {' → '.join(workflow.steps)}")

@@ -1,0 +1,96 @@
+"""Values on the command line: JSON, spans, times, labels."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+
+
+class Json(click.ParamType):  # type: ignore[type-arg] # generic in newer releases only
+    """JSON text, `@FILE`, or `-` for standard input."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read and parse."""
+        if not isinstance(value, str):
+            return value
+        text = self._text(value, param, ctx)
+        try:
+            return _Parsed(json.loads(text))
+        except ValueError as error:
+            hint = " (a text needs quotes of its own: '\"like this\"')" if re.fullmatch(r"[\w .,!?-]+", value) else ""
+            self.fail(f"not JSON: {error}{hint}", param, ctx)
+
+    def _text(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            if value == "-":
+                return sys.stdin.read()
+            return Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
+        except (OSError, UnicodeDecodeError) as error:
+            self.fail(f"cannot read {value[1:]}: {error}", param, ctx)
+
+
+class _Parsed:
+    """A parsed JSON value: null is one, and an option that is not given is none."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Span(click.ParamType):  # type: ignore[type-arg] # generic in newer releases only
+    """A span of time: 500ms, 10s, 5m, 2h, 3d, 1w, or together: 1h30m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read."""
+        if isinstance(value, timedelta):
+            return value
+        if value == "0":
+            return timedelta()
+        parts = _SPAN.findall(value)
+        if not parts or "".join(number + unit for number, unit in parts) != value:
+            self.fail(f"{value!r} is not a duration: write it as 500ms, 10s, 5m, 2h, 3d or 1h30m", param, ctx)
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+class Time(click.ParamType):  # type: ignore[type-arg] # generic in newer releases only
+    """A time: 2026-01-31T12:00:00Z, 2026-01-31 12:00 (local), or `in 5m`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read."""
+        if isinstance(value, datetime):
+            return value
+        if value.startswith("in "):
+            return datetime.now(UTC) + Span().convert(value[3:], param, ctx)
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a time: write it as 2026-01-31T12:00:00Z, or as 'in 5m'", param, ctx)
+
+
+def pairs(values: Sequence[str], option: str) -> dict[str, str]:
+    """KEY=VALUE, several times."""
+    found = {}
+    for value in values:
+        key, sign, text = value.partition("=")
+        if not sign or not key:
+            raise click.BadParameter(f"{value!r}: write it as KEY=VALUE", param_hint=option)
+        found[key] = text
+    return found
+
+
+def answers(values: Sequence[str]) -> dict[str, Any]:
+    """ID=JSON, several times."""
+    return {key: Json().convert(text, None, None).value for key, text in pairs(values, "--answers").items()}
