@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,7 +118,9 @@ def _module(folder: Path, location: str) -> ModuleType:
     if "/" not in location and not location.endswith(".py"):
         return importlib.import_module(location)
     file = (folder / location).resolve()
-    name = file.as_posix().strip("/").replace("/", "__").removesuffix(".py")
+    # Relative to the project: names of a state's classes stand in checkpoints and in errors, on whatever machine.
+    relative = Path(os.path.relpath(file, folder)).as_posix().removesuffix(".py")
+    name = "graph__" + relative.replace("../", "up__").replace("/", "__")
     if name in sys.modules:
         return sys.modules[name]
     if not file.is_file():

@@ -1,0 +1,1 @@
+"""SmartSpec: a specification document becomes a plan, tasks, work and a verdict."""
