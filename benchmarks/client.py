@@ -26,7 +26,7 @@ class Client:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Call over `channel`."""
-        self.stub: "JobServiceAsyncStub" = JobServiceStub(channel)
+        self.stub: JobServiceAsyncStub = JobServiceStub(channel)
 
     async def submit(self, workflow: str, value: Mapping[str, object], **fields: Any) -> str:
         """Submit a job with `value` as its input. Its id."""

@@ -23,10 +23,10 @@ class ServerProcess:
 
     async def __aenter__(self) -> "ServerProcess":
         """Start the server and wait until it serves. RuntimeError with its own words when it does not."""
-        command = [sys.executable, "-c", "from autopilot_server.cli import serve; serve()"]
+        command = Path(sys.executable).with_name("autopilot")
         with self._database.with_suffix(".log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(*command, "--config", str(CONFIG), "--log-level", "warning"),
+                *(str(command), "serve", "--config", str(CONFIG), "--log-level", "warning"),
                 *("--database", f"sqlite:///{self._database}", "--listen", "127.0.0.1:0"),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
