@@ -398,7 +398,7 @@ def blocking() -> StateGraph[Any]:
         folder = Path(state["folder"])
         (folder / "holding").touch()
         while not (folder / "go").exists():
-            time.sleep(0.005)  # noqa: ASYNC251 - this is what it is about
+            time.sleep(0.005)
         return {"items": ["blocked"]}
 
     builder: StateGraph[Any] = StateGraph(State)
