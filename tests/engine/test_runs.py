@@ -174,11 +174,11 @@ async def test_an_output_over_the_limit(world: World) -> None:
 
 
 async def test_context_reaches_steps_and_no_checkpoint(world: World) -> None:
-    secret = "s3cr3t-tone"
-    job = await world.run("with_context", {"items": []}, context=json.dumps({"tone": secret}))
-    assert world.output(job.job_id)["items"] == [secret] * 3
+    tone = "s3cr3t-tone"
+    job = await world.run("with_context", {"items": []}, context=json.dumps({"tone": tone}))
+    assert world.output(job.job_id)["items"] == [tone] * 3
     for row in world.store.checkpoint_history(job.spec.thread_id, None, before=None, limit=None):
-        assert secret.encode() not in row.metadata
+        assert tone.encode() not in row.metadata
 
 
 async def test_reports_are_limited_and_the_last_one_is_kept(world: World) -> None:

@@ -1,4 +1,5 @@
--- The source is one of job_list_by_*: the index that the page is read from.
+-- The source is one of job_list_by_*: the index that the page is read from. Its alias is `key`: only when the order
+-- is asked of the index itself does SQLite stop at the end of the page, instead of sorting all that matches.
 SELECT j.*
 FROM {source}
     AND (j.create_time, j.job_id) < (:after_time, :after_id)
@@ -15,5 +16,5 @@ FROM {source}
                 AND labels.create_time = j.create_time AND labels.job_id = j.job_id
         )
     )
-ORDER BY j.create_time DESC, j.job_id DESC
+ORDER BY {key}.create_time DESC, {key}.job_id DESC
 LIMIT :limit

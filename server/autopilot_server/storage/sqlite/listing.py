@@ -40,7 +40,7 @@ def list_rows(
         "limit": limit,
     }
     source, parameters_of_source, by_state = _source(job_filter, bool(states))
-    sql = SQL.job_list.replace("{source}", source.strip())
+    sql = SQL.job_list.replace("{source}", source.strip()).replace("{key}", _key(source))
     wanted: list[JobState | None] = [*states] if states else list(JobState) if by_state else [None]
     pages = [execute(sql, parameters | parameters_of_source | {"state": state}).fetchall() for state in wanted]
     return list(islice(merge(*pages, key=_order, reverse=True), limit))
@@ -58,6 +58,11 @@ def _source(job_filter: JobFilter, has_states: bool) -> tuple[str, dict[str, Any
     if has_states:
         return SQL.job_list_by_state, {}, True
     return SQL.job_list_by_time, {}, False
+
+
+def _key(source: str) -> str:
+    """The alias of the table whose index gives the order."""
+    return "l" if source == SQL.job_list_by_label else "j"
 
 
 def _order(row: Row) -> tuple[Micros, str]:
