@@ -57,7 +57,8 @@ class Channel:
         self.tokens: list[deque[bytes]] = []
         self.next_poll = 0.0
         self._tail_bytes = 0
-        self._waiters: list[asyncio.Future[None]] = []
+        # In the order in which they came; a dict, because each of a thousand takes itself out.
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def hear(self, news: News) -> None:
         """Take what a commit told, and wake everybody."""
@@ -107,18 +108,17 @@ class Channel:
     async def news(self, seconds: float) -> None:
         """Wait for news, but no longer than `seconds`."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         handle = asyncio.get_running_loop().call_later(max(0.0, seconds), _wake, waiter)
         try:
             await waiter
         finally:
             handle.cancel()
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._waiters.pop(waiter, None)
 
     def wake(self) -> None:
         """Wake everybody who waits."""
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             _wake(waiter)
 
