@@ -1,0 +1,279 @@
+"""The watch: a log, whoever reads it, however slowly, from wherever."""
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from autopilot.v1 import job_pb2, job_service_pb2
+from autopilot_server.api.hub import TAIL_EVENTS, Channel, Hub
+from autopilot_server.api.requests import RequestReader
+from autopilot_server.api.watch import Watch
+from autopilot_server.doorbell import News, StoredEvent
+from autopilot_server.jobs.events import TokenChunk
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.store import Resumption, RunUpdate
+from google.protobuf.duration_pb2 import Duration
+
+from tests.api.conftest import Api, Refused
+
+TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
+
+
+def watching(api: Api, job_id: str, after: int = 0, **fields: Any) -> Any:
+    return api.stub.WatchProgress(job_service_pb2.WatchProgressRequest(job_id=job_id, after_sequence=after, **fields))
+
+
+async def collect(stream: Any) -> list[job_pb2.ProgressEvent]:
+    events: list[job_pb2.ProgressEvent] = []
+    while (response := await stream.read()) is not grpc.aio.EOF:
+        events += response.events
+    return events
+
+
+async def test_each_event_once_in_order_until_the_job_is_finished(api: Api) -> None:
+    job = await api.submit()
+    early = asyncio.create_task(collect(watching(api, job.job_id)))
+    claim = await api.claim()
+    for _ in range(50):
+        await api.step(claim)
+    middle = asyncio.create_task(collect(watching(api, job.job_id, 20)))
+    await api.end(claim)
+    events = await early
+    assert [event.sequence for event in events] == list(range(1, 54))
+    assert events[-1].state_changed.to == job_pb2.JOB_STATE_SUCCEEDED
+    assert await middle == events[20:]
+    assert await collect(watching(api, job.job_id)) == events
+    assert await collect(watching(api, job.job_id, 53)) == []
+
+
+async def test_through_sequence_says_where_to_go_on(api: Api) -> None:
+    job = await api.finished()
+    through = [r.through_sequence async for r in watching(api, job.job_id)]
+    assert through == [3, 3]
+
+
+async def test_formats(api: Api) -> None:
+    job = await api.submit()
+    claim = await api.claim()
+    await api.step(claim, update='{"x":9007199254740993}')
+    await api.end(claim)
+    as_text = [e for e in await collect(watching(api, job.job_id, payload_format=TEXT)) if e.HasField("step_finished")]
+    as_json = [e for e in await collect(watching(api, job.job_id)) if e.HasField("step_finished")]
+    assert as_text[0].step_finished.update.json_text == '{"x":9007199254740993}'
+    assert as_json[0].step_finished.update.json.struct_value["x"] == "9007199254740993"
+    assert as_json[0].sequence == as_text[0].sequence == 3
+
+
+async def test_a_cursor_outside_the_log(api: Api) -> None:
+    job = await api.submit()
+    with pytest.raises(grpc.RpcError) as caught:
+        await collect(watching(api, job.job_id, 2))
+    refused = Refused(caught.value)
+    assert refused.reason == "SEQUENCE_OUT_OF_RANGE"
+    assert refused.metadata == {"job_id": job.job_id, "oldest_sequence": "1", "latest_sequence": "1"}
+    with pytest.raises(grpc.RpcError) as caught:
+        await collect(watching(api, job.job_id, -1))
+    assert Refused(caught.value).violations == {"after_sequence": "must not be negative"}
+
+
+async def test_stop_when_caught_up(api: Api) -> None:
+    job = await api.submit()
+    assert len(await collect(watching(api, job.job_id, stop_when_caught_up=True))) == 1
+
+
+async def test_an_interrupted_job_s_watch_stays_open_and_a_resumed_job_s_goes_on(api: Api) -> None:
+    job = await api.interrupted("q")
+    watch = asyncio.create_task(collect(watching(api, job.job_id)))
+    await api.store.job_resume(Resumption(job_id=job.job_id, answers={"q": '{"ok":true}'}))
+    await api.end(await api.claim())
+    moves = [event.state_changed.to for event in await watch]
+    assert moves == [1, 2, 3, 1, 2, 5]
+
+
+async def test_a_deleted_job_s_watch_ends_with_not_found(api: Api) -> None:
+    job = await api.submit()
+    await api.store.job_cancel(job.job_id, reason="", etag="", grace_period=0)
+    await api.store.job_resume(Resumption(job_id=job.job_id))
+    stream = watching(api, job.job_id)
+    while (await stream.read()).events:
+        pass
+    await api.store.job_cancel(job.job_id, reason="", etag="", grace_period=0)
+    deleting = api.store.job_delete(job.job_id, etag="")
+    await deleting
+    # Both moves may be told by one commit: then the watch learns that the job is gone, else it ends in order.
+    outcome = (await asyncio.gather(collect(stream), return_exceptions=True))[0]
+    assert isinstance(outcome, list) or Refused(outcome).reason == "JOB_NOT_FOUND"
+    with pytest.raises(grpc.RpcError) as caught:
+        await collect(watching(api, job.job_id))
+    assert Refused(caught.value).reason == "JOB_NOT_FOUND"
+
+
+async def test_draining_ends_watches(api: Api) -> None:
+    job = await api.submit()
+    stream = watching(api, job.job_id)
+    await stream.read()
+    await api.server.drain()
+    with pytest.raises(grpc.RpcError) as caught:
+        await collect(stream)
+    assert Refused(caught.value).reason == "SERVER_DRAINING"
+
+
+async def test_tokens_go_to_those_who_ask_and_are_not_stored(api: Api) -> None:
+    job = await api.submit()
+    claim = await api.claim()
+    with_tokens, without = watching(api, job.job_id, include_tokens=True), watching(api, job.job_id)
+    for stream in (with_tokens, without):
+        while (await stream.read()).events:
+            pass
+    api.doorbell.send_tokens(TokenChunk(job.job_id, 1, 1, "a", "m", "hel"))
+    token = (await with_tokens.read()).events[0]
+    assert (token.sequence, token.token_chunk.text, token.token_chunk.step) == (0, "hel", "a")
+    await api.end(claim)
+    assert [e.WhichOneof("kind") for e in await collect(with_tokens)] == ["state_changed"]
+    assert [e.WhichOneof("kind") for e in await collect(without)] == ["state_changed"]
+
+
+async def test_many_watchers_share_one_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await api.submit()
+    claim = await api.claim()
+    api.settings = replace(api.settings, watches=500)
+    watchers = [asyncio.create_task(collect(watching(api, job.job_id))) for _ in range(15)]
+    for _ in range(30):
+        await api.step(claim)
+    await api.end(claim)
+    logs = await asyncio.gather(*watchers)
+    assert all([event.sequence for event in log] == list(range(1, 34)) for log in logs)
+
+
+async def test_a_client_that_goes_away_frees_its_place(api: Api) -> None:
+    job = await api.submit()
+    for _ in range(3):
+        streams = [watching(api, job.job_id) for _ in range(api.settings.watches)]
+        for stream in streams:
+            await stream.read()
+        with pytest.raises(grpc.RpcError) as caught:
+            await watching(api, job.job_id).read()
+        refused = Refused(caught.value)
+        assert (refused.reason, refused.metadata) == ("LIMIT_EXCEEDED", {"limit": "20", "name": "watches"})
+        assert refused.retry
+        # Unary calls always pass.
+        await api.get(job.job_id)
+        for stream in streams:
+            stream.cancel()
+        async with asyncio.timeout(20):
+            while True:
+                probe = watching(api, job.job_id, stop_when_caught_up=True)
+                try:
+                    await collect(probe)
+                except grpc.RpcError:
+                    continue
+                break
+        async with asyncio.timeout(20):
+            while api.server._service._waiting:
+                await asyncio.sleep(0.005)
+
+
+# --- without a network: what is hard to bring about with one ---
+
+
+class Driven:
+    """A watch whose messages the test takes one by one."""
+
+    def __init__(self, api: Api, hub: Hub, job_id: str, **fields: Any) -> None:
+        request = job_service_pb2.WatchProgressRequest(job_id=job_id, **fields)
+        spec = RequestReader(api.settings).watch(request)
+        self.messages = Watch(store=api.store, hub=hub, spec=spec).messages()
+
+    async def next(self) -> job_service_pb2.WatchProgressResponse:
+        return job_service_pb2.WatchProgressResponse.FromString(await anext(self.messages))
+
+
+async def test_a_slow_reader_that_falls_behind_the_tail_misses_nothing(api: Api) -> None:
+    job = await api.submit()
+    claim = await api.claim()
+    hub = Hub(api.doorbell)
+    driven = Driven(api, hub, job.job_id)
+    seen = [event.sequence for event in (await driven.next()).events]
+    drafts = [api.draft(claim, _report(number)) for number in range(3 * TAIL_EVENTS)]
+    for draft in drafts:
+        await api.store.run_append(claim.fence, RunUpdate(events=[draft]))
+    await api.end(claim)
+    async for message in driven.messages:
+        response = job_service_pb2.WatchProgressResponse.FromString(message)
+        seen += [event.sequence for event in response.events]
+    assert seen == list(range(1, 3 * TAIL_EVENTS + 4))
+    hub.close()
+
+
+def _report(number: int) -> Any:
+    from autopilot_server.jobs.events import ProgressReported
+
+    return ProgressReported("a", f"number {number}")
+
+
+async def test_a_lost_ring_costs_a_poll_and_no_event(api: Api) -> None:
+    job = await api.submit()
+    claim = await api.claim()
+    hub = Hub(api.doorbell)
+    driven = Driven(api, hub, job.job_id)
+    while (await driven.next()).events:
+        pass
+    # Nobody rings this hub any more.
+    hub.close()
+    waiting = asyncio.create_task(driven.next())
+    await api.step(claim)
+    assert [event.sequence for event in (await waiting).events] == [3]
+
+
+async def test_heartbeats_break_the_silence(api: Api) -> None:
+    job = await api.submit()
+    hub = Hub(api.doorbell)
+    driven = Driven(api, hub, job.job_id, heartbeat_interval=Duration(seconds=5))
+    watch: Any = driven.messages.ag_frame.f_locals["self"]
+    watch._spec = replace(watch._spec, heartbeat_seconds=0.01)
+    assert [e.sequence for e in (await driven.next()).events] == [1]
+    for _ in range(3):
+        beat = await driven.next()
+        assert (list(beat.events), beat.through_sequence) == ([], 1)
+    hub.close()
+
+
+def event(sequence: int) -> StoredEvent:
+    return StoredEvent(sequence, b"x" * 10, False)
+
+
+def news(*sequences: int, state: JobState | None = JobState.RUNNING) -> News:
+    return News("j", state, tuple(event(sequence) for sequence in sequences))
+
+
+async def test_the_tail_of_a_channel() -> None:
+    channel = Channel()
+    assert channel.since(0) is None
+    channel.hear(news(5, 6))
+    assert channel.since(3) is None
+    assert [f.event.sequence for f in channel.since(4) or []] == [5, 6]
+    assert channel.since(6) == []
+    # A gap: who is behind it reads the log.
+    channel.hear(news(9))
+    assert channel.since(6) is None
+    assert [f.event.sequence for f in channel.since(8) or []] == [9]
+    for sequence in range(10, 10 + 2 * TAIL_EVENTS):
+        channel.hear(news(sequence))
+    assert len(channel.tail) == TAIL_EVENTS
+    # A log never goes back: the id belongs to another job now.
+    channel.hear(news(1))
+    assert channel.deleted
+
+
+async def test_tokens_for_a_reader_that_does_not_read_are_dropped(api: Api) -> None:
+    waiting: deque[bytes] = deque(maxlen=2)
+    hub = Hub(api.doorbell)
+    with hub.watch("j", tokens=waiting):
+        for number in range(5):
+            hub._hear_token(TokenChunk("j", 1, 1, "a", "m", str(number)))
+    assert len(waiting) == 2
+    hub.close()
