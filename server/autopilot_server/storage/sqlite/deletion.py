@@ -45,6 +45,9 @@ def prune(
 ) -> Pruned:
     """See Store.jobs_prune."""
     states = (job_filter.states or FINISHED) & FINISHED
+    if not states:
+        # Only unfinished ones were asked for; to list_rows no state would mean any.
+        return Pruned(0, 0, more=False)
     rows = list_rows(
         transaction.execute, job_filter, states=states, limit=limit, after=after, finished_before=finished_before
     )

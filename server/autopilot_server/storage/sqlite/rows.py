@@ -175,8 +175,8 @@ def load_job(row: Row, payload: Row | None, interrupts: tuple[Interrupt, ...], n
     )
 
 
-def new_job_row(submission: Submission, thread_id: str, now: Micros) -> dict[str, Any]:
-    """A submitted job as the parameters of job_insert."""
+def new_job_row(submission: Submission, thread_id: str, create_time: Micros, now: Micros) -> dict[str, Any]:
+    """A submitted job as the parameters of job_insert. `create_time` may be a little later than `now`."""
     spec = submission.spec
     policy = spec.retry_policy
     return {
@@ -199,7 +199,7 @@ def new_job_row(submission: Submission, thread_id: str, now: Micros) -> dict[str
         "step_limit": spec.step_limit,
         "request_id": submission.request_id,
         "request_digest": submission.request_digest,
-        "create_time": now,
+        "create_time": create_time,
         "state": JobState.PENDING,
         "version": 1,
         "latest_sequence": 1,

@@ -91,7 +91,7 @@ class Submissions:
         thread_id = spec.thread_id or spec.job_id
         _check_thread_free(transaction, thread_id)
         _check_room(transaction, submission.unfinished_limit)
-        row = new_job_row(submission, thread_id, self._create_time(transaction.now))
+        row = new_job_row(submission, thread_id, self._create_time(transaction.now), transaction.now)
         if fork is not None:
             row |= forks.copy(transaction, fork, to_thread=thread_id, to_job=spec.job_id)
         transaction.execute(SQL.job_insert, row)

@@ -1,0 +1,131 @@
+"""One suite for every backend. Today there is one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from autopilot_server.doorbell import Doorbell, News
+from autopilot_server.jobs.events import Event
+from autopilot_server.jobs.job import SECOND, JobSpec, Micros
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage import open_store
+from autopilot_server.storage.store import (
+    CheckpointPut,
+    CheckpointRow,
+    Claim,
+    EventDraft,
+    RunEnd,
+    RunUpdate,
+    Store,
+    Submission,
+    Submitted,
+)
+
+RETENTION = 100 * SECOND
+
+
+def encode(event: Event) -> EventDraft:
+    """Readable bodies: the store must not look inside."""
+    return EventDraft(repr(event.kind).encode(), False)
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.time: Micros = 1_000_000 * SECOND
+
+    def __call__(self) -> Micros:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += round(seconds * SECOND)
+
+
+class Box:
+    """A store, its clock and bell, and short ways."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.clock = Clock()
+        self.news: list[News] = []
+        self.health: list[bool] = []
+        self.open()
+
+    def open(self) -> None:
+        doorbell = Doorbell()
+        doorbell.subscribe(self.news.extend)
+        self.store: Store = open_store(
+            self.url,
+            encode_event=encode,
+            doorbell=doorbell,
+            retention=RETENTION,
+            clock=self.clock,
+            on_health=self.health.append,
+        )
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.open()
+
+    def submission(self, job_id: str = "j", **fields: Any) -> Submission:
+        request = {key: fields.pop(key) for key in ("request_id", "request_digest") if key in fields}
+        limit = fields.pop("unfinished_limit", 1000)
+        spec = {"workflow": "w", "thread_id": "", "input": '{"in":1}', **fields}
+        return Submission(spec=JobSpec(job_id=job_id, **spec), unfinished_limit=limit, **request)
+
+    def submit(self, job_id: str = "j", **fields: Any) -> Submitted:
+        return self.store.job_submit(self.submission(job_id, **fields)).result()
+
+    def claim(self, limit: int = 1) -> Claim:
+        (claim,) = self.claims(limit)
+        return claim
+
+    def claims(self, limit: int = 100, *workflows: str) -> list[Claim]:
+        names = dict.fromkeys(workflows or ("w",), "r1")
+        return list(self.store.job_claim(names, worker_id="test", limit=limit).result())
+
+    def running(self, job_id: str = "j", **fields: Any) -> Claim:
+        self.submit(job_id, **fields)
+        return self.claim()
+
+    def end(self, claim: Claim, state: JobState, **fields: Any) -> Any:
+        update = RunUpdate(events=fields.pop("events", ()), progress=fields.pop("progress", None))
+        return self.store.run_end(claim.fence, RunEnd(to_state=state, **fields), update).result()
+
+    def job(self, job_id: str = "j") -> Any:
+        job = self.store.job_get(job_id, payloads=True)
+        assert job is not None
+        return job
+
+    def log(self, job_id: str = "j") -> list[str]:
+        page = self.store.events_read(job_id, after_sequence=0, limit=10_000, max_bytes=1 << 30)
+        assert page is not None
+        assert [event.sequence for event in page.events] == list(range(1, page.latest_sequence + 1))
+        return [event.body.decode() for event in page.events]
+
+
+def row(thread_id: str, checkpoint_id: str, ns: str = "", parent: str | None = None, **metadata: Any) -> CheckpointRow:
+    import json
+
+    return CheckpointRow(
+        thread_id=thread_id,
+        checkpoint_ns=ns,
+        checkpoint_id=checkpoint_id,
+        parent_checkpoint_id=parent,
+        type="msgpack",
+        checkpoint=b"\x80",
+        metadata=json.dumps(metadata).encode(),
+    )
+
+
+def put(checkpoint: CheckpointRow, **fields: Any) -> CheckpointPut:
+    return CheckpointPut(row=checkpoint, superstep=1, source="loop", create_time=7, **fields)
+
+
+@pytest.fixture(params=["sqlite"])
+def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
+    box = Box(f"sqlite:///{tmp_path}/jobs.db")
+    yield box
+    box.store.close()
