@@ -1,21 +1,21 @@
 """The commands."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import Any
 
 import click
+from rich.console import Console
 
-from autopilot_client.cli import exits, values
-
-if TYPE_CHECKING:
-    from autopilot_client import Client, Event, Job
+from autopilot_client import MISSING, Client, Event, Job, JobState, RetryPolicy, StateChanged
+from autopilot_client.cli import exits, output, values
+from autopilot_client.cli.live import JobView
 
 DEFAULT_SERVER = "127.0.0.1:50051"
-
-# Imports of gRPC wait until a command runs: `autopilot --help` is there at once.
 
 
 class LazyServe(click.Group):
@@ -36,7 +36,7 @@ def _serve_command() -> click.Command:
     except ModuleNotFoundError as error:
         missing = error.name
 
-        def explain() -> None:
+        def explain(options: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever was asked for
             exits.fail(
                 f'the server is not installed ({missing} is missing): pip install "autopilot-jobs[server]"', exits.USAGE
             )
@@ -94,16 +94,13 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _client(server: str, timeout: timedelta) -> Iterator["Client"]:
-    from autopilot_client import Client
+def _client(server: str, timeout: timedelta) -> Iterator[Client]:
 
     with exits.reported(server), Client(server, timeout=timeout.total_seconds()) as client:
         yield client
 
 
-def _show(job: "Job", as_json: bool) -> None:
-    from autopilot_client.cli import output
-
+def _show(job: Job, as_json: bool) -> None:
     if as_json:
         output.print_json(output.to_json(job))
     else:
@@ -155,7 +152,6 @@ def submit(
       echo '{"n": 1}' | autopilot submit sum --input - --json
       autopilot submit nightly --at 'in 2h' --max-attempts 5
     """
-    from autopilot_client import MISSING
 
     options = _submit_options(given)
     with _client(server, timeout) as client:
@@ -169,7 +165,6 @@ def submit(
 
 
 def _submit_options(given: dict[str, Any]) -> Any:
-    from autopilot_client import RetryPolicy
 
     retry = {name: given.pop(name) for name in ("max_attempts", "initial_backoff", "max_backoff", "backoff_multiplier")}
     options = {name: value for name, value in given.items() if value not in (None, "", ())}
@@ -205,20 +200,15 @@ def watch(
 
 
 def _watch(
-    client: "Client", job_id: str, after: int, *, as_json: bool, tokens: bool = False, no_follow: bool = False
+    client: Client, job_id: str, after: int, *, as_json: bool, tokens: bool = False, no_follow: bool = False
 ) -> None:
     """Watch, then end with the exit code of the job's state."""
-    from autopilot_client import JobState
 
     events = client.watch(job_id, after_sequence=after, tokens=tokens, stop_when_caught_up=no_follow)
     try:
         if as_json or not sys.stdout.isatty():
             _print_events(events, as_json, no_follow)
         else:
-            from rich.console import Console
-
-            from autopilot_client.cli.live import JobView
-
             JobView(job_id, Console()).follow(events)
     except KeyboardInterrupt:
         click.echo(f"\nThe job goes on. Watch it again with: autopilot watch {job_id}", err=True)
@@ -229,10 +219,7 @@ def _watch(
     sys.exit(exits.of_state(job.state))
 
 
-def _print_events(events: Iterator["Event"], as_json: bool, all_of_them: bool) -> None:
-    from autopilot_client import JobState, StateChanged
-    from autopilot_client.cli import output
-
+def _print_events(events: Iterator[Event], as_json: bool, all_of_them: bool) -> None:
     for event in events:
         if as_json:
             output.print_json(output.event_to_json(event))
@@ -244,10 +231,7 @@ def _print_events(events: Iterator["Event"], as_json: bool, all_of_them: bool) -
                 return
 
 
-def _print_end(job: "Job") -> None:
-    from autopilot_client import JobState
-    from autopilot_client.cli import output
-
+def _print_end(job: Job) -> None:
     if job.state is JobState.SUCCEEDED:
         click.echo(output.short_json(job.output, 4000))
     for question in job.interrupts:
@@ -296,10 +280,6 @@ def list_jobs(
       autopilot list --state RUNNING --state PENDING
       autopilot list --label team=blue --json | jq -r .job_id
     """
-    from itertools import islice
-
-    from autopilot_client.cli import output
-
     wanted = [_state(name) for name in states]
     with _client(server, timeout) as client:
         jobs = client.list(states=wanted, labels=values.pairs(label, "--label"), page_size=min(limit, 500), **given)
@@ -314,7 +294,6 @@ def list_jobs(
 
 
 def _state(name: str) -> Any:
-    from autopilot_client import JobState
 
     try:
         return JobState[name.upper()]
@@ -397,12 +376,8 @@ def resume(
             _show(job, as_json)
 
 
-def _ask(job: "Job") -> dict[str, Any]:
+def _ask(job: Job) -> dict[str, Any]:
     """Answers from whoever sits at the terminal."""
-    import json
-
-    from autopilot_client.cli import output
-
     given = {}
     for question in job.interrupts:
         click.echo(f"{question.step} asks: {output.short_json(question.value, 4000)}")
@@ -424,10 +399,6 @@ def checkpoints(job_id: str, with_values: bool, limit: int, as_json: bool, serve
       autopilot checkpoints JOB_ID
       autopilot checkpoints JOB_ID --values --json | jq .values
     """
-    from itertools import islice
-
-    from autopilot_client.cli import output
-
     with _client(server, timeout) as client:
         for item in islice(client.checkpoints(job_id, values=with_values, page_size=min(limit, 100)), limit):
             if as_json:
@@ -450,8 +421,6 @@ def delete(job_id: str, as_json: bool, server: str, timeout: timedelta, **given:
     \b
       autopilot delete JOB_ID
     """
-    from autopilot_client.cli import output
-
     with _client(server, timeout) as client:
         client.delete(job_id, **given)
         if as_json:
@@ -481,8 +450,6 @@ def prune(
       autopilot prune --finished-for 7d --dry-run
       autopilot prune --finished-for 1h --state FAILED --workflow report
     """
-    from autopilot_client.cli import output
-
     wanted = [_state(name) for name in states]
     with _client(server, timeout) as client:
         pruned = client.prune(finished_for, states=wanted, labels=values.pairs(label, "--label"), **given)
@@ -502,8 +469,6 @@ def workflows(as_json: bool, server: str, timeout: timedelta) -> None:
       autopilot workflows
       autopilot workflows --json | jq .input_schema
     """
-    from autopilot_client.cli import output
-
     with _client(server, timeout) as client:
         for workflow in client.workflows():
             if as_json:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import click
+import grpc
+
+from autopilot_client import AutopilotError, JobState, ServerUnreachable
 
 OK = 0
 FAILED = 1
@@ -35,8 +38,6 @@ Exit codes:
 
 def of_state(state: int) -> int:
     """The exit code for a job in a state."""
-    from autopilot_client import JobState
-
     return {JobState.FAILED: FAILED, JobState.CANCELLED: CANCELLED, JobState.INTERRUPTED: INTERRUPTED}.get(
         JobState(state), OK
     )
@@ -51,10 +52,6 @@ def fail(message: str, code: int) -> NoReturn:
 @contextmanager
 def reported(server: str) -> Iterator[None]:
     """Show errors as people read them, and end with the code for scripts."""
-    import grpc
-
-    from autopilot_client import AutopilotError, ServerUnreachable
-
     try:
         yield
     except ServerUnreachable as error:

@@ -1,0 +1,226 @@
+"""The command line, as scripts and people use it."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from autopilot_client import Client
+from autopilot_client.cli.live import JobView
+from rich.console import Console
+
+from tests.promises.conftest import AUTOPILOT, ServerProcess, appears, client, ended, server
+
+__all__ = ["client", "server"]
+
+
+class Cli:
+    """Runs `autopilot` against a server."""
+
+    def __init__(self, address: str) -> None:
+        self.environment = os.environ | {"AUTOPILOT_SERVER": address, "COLUMNS": "120"}
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [AUTOPILOT, *arguments], env=self.environment, input=stdin, capture_output=True, text=True, timeout=60
+        )
+
+    def json(self, *arguments: str, code: int = 0) -> list[dict[str, object]]:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == code, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def cli(server: ServerProcess) -> Cli:
+    return Cli(server.address)
+
+
+def test_a_job_from_submit_to_delete(cli: Cli) -> None:
+    job_id = cli.run("submit", "ask", "-i", '{"items": []}', "-l", "team=blue").stdout.strip()
+    watched = cli.run("watch", job_id)
+    assert watched.returncode == 4
+    assert "really?" in watched.stderr
+    refused = cli.run("resume", job_id, "--answer", '{"approved": 3}')
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    done = cli.run("resume", job_id, "--answer", '{"approved": true}', "--watch")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"items": ["before", True, "after"]}
+    (status,) = cli.json("status", job_id)
+    assert status["state"] == "SUCCEEDED"
+    assert [job["job_id"] for job in cli.json("list", "--label", "team=blue")] == [job_id]
+    assert len(cli.json("checkpoints", job_id, "--values")) == 5
+    events = cli.json("watch", job_id)
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert events[0]["kind"] == "StateChanged"
+    assert cli.json("prune", "--finished-for", "0", "--dry-run") == [{"jobs": 1, "checkpoints": 5}]
+    assert cli.json("delete", job_id) == [{"deleted": job_id}]
+    assert cli.run("status", job_id).returncode == 5
+
+
+def test_input_from_a_file_and_a_pipe(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('{"items": ["file"]}')
+    done = cli.run("submit", "linear", "-i", f"@{tmp_path}/in.json", "--watch")
+    assert json.loads(done.stdout.splitlines()[-1])["items"][0] == "file"
+    done = cli.run("submit", "linear", "-i", "-", "--watch", stdin='{"items": ["pipe"]}')
+    assert json.loads(done.stdout.splitlines()[-1])["items"][0] == "pipe"
+
+
+def test_exit_codes(cli: Cli, tmp_path: Path) -> None:
+    failing = cli.run("submit", "failing", "-i", '{"items": []}', "--max-attempts", "1", "--watch")
+    assert failing.returncode == 1
+    assert cli.run("submit", "nope").returncode == 5
+    assert cli.run("submit", "linear", "-i", "hello").returncode == 2
+    assert cli.run("submit", "linear", "--at", "tomorrow").returncode == 2
+    assert cli.run("submit", "linear", "-i", '{"items": 1}').returncode == 2
+    assert cli.run("watch", "nobody").returncode == 5
+    (job,) = cli.json("submit", "holding", "-i", json.dumps({"items": [], "folder": str(tmp_path)}))
+    appears(tmp_path / "holding")
+    assert cli.run("delete", str(job["job_id"])).returncode == 6
+    (cancelled,) = cli.json("cancel", str(job["job_id"]), "--grace", "0", "--reason", "enough")
+    assert cancelled["state"] == "CANCELLED"
+    assert cli.run("watch", str(job["job_id"])).returncode == 3
+    unreachable = Cli("127.0.0.1:1").run("status", "j")
+    assert unreachable.returncode == 7
+    assert "autopilot serve" in unreachable.stderr
+    assert "Traceback" not in unreachable.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(cli: Cli) -> None:
+    job_id = cli.run("submit", "reporting", "-i", '{"count": 2000}').stdout.strip()
+    # A pipe is what it is about.
+    piped = subprocess.run(  # noqa: S602
+        f"{AUTOPILOT} watch {job_id} --json | head -1",
+        shell=True,
+        env=cli.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert json.loads(piped.stdout)["sequence"] == 1
+    assert piped.stderr == ""
+
+
+def test_help_teaches_and_is_there_at_once() -> None:
+    top = subprocess.run([AUTOPILOT, "--help"], capture_output=True, text=True, timeout=60)
+    assert "Exit codes" in top.stdout
+    commands = [
+        "serve",
+        "submit",
+        "status",
+        "watch",
+        "list",
+        "cancel",
+        "resume",
+        "checkpoints",
+        "delete",
+        "prune",
+        "workflows",
+    ]
+    for command in commands:
+        assert f"\n  {command} " in top.stdout
+        text = subprocess.run([AUTOPILOT, command, "--help"], capture_output=True, text=True, timeout=60).stdout
+        assert "autopilot " + command in text
+        assert command == "serve" or "--json" in text
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", AUTOPILOT, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert "langgraph" not in loaded.stderr
+
+
+def test_the_base_install_says_how_to_get_the_server(tmp_path: Path) -> None:
+    (tmp_path / "autopilot_server").mkdir()
+    missing = "raise ModuleNotFoundError(name='autopilot_server')"
+    (tmp_path / "autopilot_server" / "__init__.py").write_text(missing)
+    done = subprocess.run(
+        [sys.executable, "-c", "from autopilot_client.cli import main; main()", "serve", "--listen", "x"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert 'pip install "autopilot-jobs[server]"' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--config", "missing.json"], "there is no missing.json"),
+        (["--config", "broken.json"], "is not JSON"),
+        (["--config", "bad.json"], "has no variable"),
+        (["--config", "raises.json"], "ZeroDivisionError"),
+        (["--config", "auth.json"], "auth"),
+        (["--config", "good.json", "--database", "sqlite:////proc/x.db"], "cannot"),
+        (["--config", "good.json", "--database", "mysql://x"], "sqlite:///PATH"),
+        (["--config", "good.json", "--listen", "nowhere"], "HOST:PORT"),
+        (["--config", "good.json", "--listen", "TAKEN"], "in use"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why_in_one_line(
+    server: ServerProcess, tmp_path: Path, options: list[str], expected: str
+) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "g.py").write_text("from langgraph.graph import StateGraph\nx = 1\n")
+    (tmp_path / "r.py").write_text("1 / 0\n")
+    hello = Path(__file__).parents[2] / "examples/hello/hello.py"
+    files = {
+        "bad": {"graphs": {"g": "./g.py:graph"}},
+        "raises": {"graphs": {"g": "./r.py:graph"}},
+        "auth": {"graphs": {"g": f"{hello}:graph"}, "auth": {"path": "x"}},
+        "good": {"graphs": {"g": f"{hello}:graph"}},
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    options = [server.address if option == "TAKEN" else option for option in options]
+    defaults = ["--listen", "127.0.0.1:0", "--database", "sqlite:///other.db"]
+    done = subprocess.run(
+        [AUTOPILOT, "serve", *defaults, *options], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("autopilot:")]
+    assert expected in line
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_shows_a_tree_and_a_bar(server: ServerProcess, client: Client) -> None:
+    leader, follower = pty.openpty()
+    shown = subprocess.Popen(
+        [AUTOPILOT, "submit", "nested", "-i", '{"items": []}', "--watch", "--server", server.address],
+        stdout=follower,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "50"},
+    )
+    os.close(follower)
+    text = b""
+    while part := _read(leader):
+        text += part
+    assert shown.wait(timeout=60) == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.decode())
+    assert "✓ first" in plain
+    assert "✓ one" in plain
+    assert "SUCCEEDED" in plain
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:
+        # Nobody writes to the terminal any more.
+        return b""
+
+
+def test_the_view_of_a_fan_out(client: Client) -> None:
+    job = ended(client, client.submit("fan_out", {"items": [], "count": 30}).job_id)
+    console = Console(width=100, record=True, force_terminal=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    view = JobView(job.job_id, console)
+    for event in client.watch(job.job_id):
+        view.take(event)
+    console.print(view.draw())
+    text = console.export_text()
+    assert "30 of 30 done" in text
+    assert "100%" in text

@@ -1,0 +1,204 @@
+"""What is SQLite's own: group commit, faults of the file, a second server, other readers."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from autopilot_server.jobs.errors import JobAlreadyExistsError, StartupError, StorageUnavailableError
+from autopilot_server.jobs.job import JobFilter
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.store import RunUpdate
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from tests.storage.conftest import Box, put, row
+
+
+def database(box: Box) -> Path:
+    return Path(box.url.removeprefix("sqlite:///"))
+
+
+async def test_writes_that_wait_share_a_commit_and_fail_alone(box: Box) -> None:
+    writes = [box.store.job_submit(box.submission(f"j{number % 50}")) for number in range(60)]
+    results = await asyncio.gather(*(_outcome(write) for write in writes))
+    assert [isinstance(result, JobAlreadyExistsError) for result in results] == [False] * 50 + [True] * 10
+    assert len(box.store.job_list(JobFilter(), limit=100, after=None, payloads=False)) == 50
+
+
+async def _outcome(write: object) -> object:
+    try:
+        return await write  # type: ignore[misc]
+    except JobAlreadyExistsError as error:
+        return error
+
+
+def test_on_failure_is_told_once_and_late_too(box: Box) -> None:
+    box.submit()
+    told: list[Exception] = []
+    write = box.store.job_submit(box.submission())
+    write.on_failure(told.append)
+    with pytest.raises(JobAlreadyExistsError):
+        write.result()
+    write.on_failure(told.append)
+    assert [type(error) for error in told] == [JobAlreadyExistsError] * 2
+
+
+def test_everything_is_there_after_a_restart(box: Box) -> None:
+    claim = box.running()
+    box.end(claim, JobState.SUCCEEDED, output='{"x":1}')
+    before, log = box.job(), box.log()
+    box.reopen()
+    assert box.job() == before
+    assert box.log() == log
+
+
+CHILD = """
+import sys
+from tests.storage.conftest import Box
+box = Box(sys.argv[1])
+for number in range(100000):
+    write = box.store.job_submit(box.submission(f"j{number}"))
+    write.result()
+    print(number, flush=True)
+"""
+
+
+def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, url],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONPATH": "."},
+    )
+    assert child.stdout is not None
+    answered = [int(child.stdout.readline()) for _ in range(100)]
+    child.send_signal(signal.SIGKILL)
+    answered += [int(line) for line in child.stdout if line.endswith("\n")]
+    child.wait()
+    box = Box(url)
+    for number in answered:
+        assert box.store.job_get(f"j{number}", payloads=False) is not None
+    box.store.close()
+
+
+def test_a_second_server_is_refused_and_the_message_says_whom_to_stop(box: Box) -> None:
+    with pytest.raises(StartupError, match=f"in use by another server \\(process {os.getpid()}\\)"):
+        Box(box.url)
+    with database(box).with_name("jobs.db.lock").open() as lock, pytest.raises(OSError, match="unavailable"):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_newer_database_is_refused(box: Box) -> None:
+    box.store.close()
+    with sqlite3.connect(database(box)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StartupError, match="newer version of Autopilot"):
+        box.open()
+    with sqlite3.connect(database(box)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    box.open()
+
+
+@pytest.mark.parametrize("url", ["postgresql://x", "sqlite:///", "sqlite://x", "jobs.db"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(StartupError, match="sqlite:///PATH"):
+        Box(url)
+
+
+def test_places_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="cannot write beside the database"):
+        Box(f"sqlite:///{tmp_path}/missing/jobs.db")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StartupError, match="cannot use the database"):
+        Box(f"sqlite:///{tmp_path}/folder")
+    (tmp_path / "text").write_text("this is no database, but long enough to be looked at" * 100)
+    with pytest.raises(StartupError, match="not a database"):
+        Box(f"sqlite:///{tmp_path}/text")
+
+
+def test_a_foreign_writer_holds_up_writes_and_everything_recovers(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.store.close()
+    monkeypatch.setattr("autopilot_server.storage.sqlite.connections.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("autopilot_server.storage.sqlite.writer.RETRY_SECONDS", 0.01)
+    box.open()
+    box.submit("before")
+    foreign = sqlite3.connect(database(box), isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailableError) as away:
+        box.submit("during")
+    assert away.value.retry_delay
+    assert "locked by another process" in away.value.message
+    assert box.health == [False]
+    # Reading goes on.
+    assert box.job("before").state is JobState.PENDING
+    back = threading.Event()
+    box.store._writer._on_health = lambda healthy: back.set() if healthy else None  # type: ignore[attr-defined]
+    foreign.execute("ROLLBACK")
+    # Without anybody writing: the writer itself looks.
+    assert back.wait(20)
+    box.submit("after")
+    assert box.store.job_get("during", payloads=False) is None
+    foreign.close()
+
+
+def test_a_full_disk_fails_writes_and_loses_nothing(box: Box) -> None:
+    box.submit("before")
+    box.store.probe().result()
+    writer = box.store._writer  # type: ignore[attr-defined]
+    # No page more than there are now: SQLite reports the disk as full.
+    writer._connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(StorageUnavailableError, match="disk is full"):
+        box.submit("during", input='"' + "x" * 1_000_000 + '"')
+    box.store.probe()
+    assert box.job("before").state is JobState.PENDING
+    # The writer has opened the file anew, without the limit.
+    box.submit("after", input='"' + "x" * 100_000 + '"')
+
+
+def test_a_stock_saver_reads_our_checkpoints_and_we_read_its(box: Box) -> None:
+    saver_of = SqliteSaver(sqlite3.connect(":memory:"))
+    kind, data = saver_of.serde.dumps_typed(empty_checkpoint() | {"id": "c1", "channel_values": {"x": [1]}})
+    claim = box.running()
+    ours = row("j", "c1", parent="c0", step=3, source="loop")
+    ours = type(ours)(**{name: getattr(ours, name) for name in ours.__slots__} | {"type": kind, "checkpoint": data})
+    box.store.run_put_checkpoint(claim.fence, put(ours), RunUpdate()).result()
+    with sqlite3.connect(database(box), check_same_thread=False) as connection:
+        saver = SqliteSaver(connection)
+        config = {"configurable": {"thread_id": "j", "checkpoint_ns": ""}}
+        found = saver.get_tuple(config)  # type: ignore[arg-type]
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"x": [1]}
+        assert found.metadata["step"] == 3
+        assert len(list(saver.list(config))) == 1  # type: ignore[arg-type]
+        checkpoint = empty_checkpoint() | {"id": "c2"}
+        saver.put(config, checkpoint, {"source": "loop", "step": 4}, {})  # type: ignore[arg-type]
+    newest = box.store.checkpoint_get("j", "", None)
+    assert newest is not None
+    assert newest.checkpoint_id == "c2"
+    # A checkpoint that no job of ours wrote is not listed as one's.
+    assert [c.checkpoint_id for c in box.store.checkpoints_list("j", limit=9, before=None)] == ["c1"]
+
+
+def test_space_is_given_back(box: Box) -> None:
+    for number in range(50):
+        claim = box.running(f"j{number}", input='"' + "x" * 50_000 + '"')
+        box.end(claim, JobState.SUCCEEDED, output="1")
+    box.clock.advance(1000)
+    while box.store.jobs_delete_expired(limit=10).result():
+        pass
+    left = box.store.space_reclaim(pages=100).result()
+    assert left > 0
+    while left:
+        left = box.store.space_reclaim(pages=100).result()
+    box.store.close()
+    assert database(box).stat().st_size < 500_000
+    box.open()
