@@ -135,7 +135,7 @@ class Api:
 
     async def step(self, claim: Claim, name: str = "a", update: str = '{"x":1}') -> None:
         kind = StepFinished(name, "run-1", update, 1000)
-        await self.store.run_append(claim.fence, RunUpdate(events=[self.draft(claim, kind)]))
+        await self.store.run_write(claim.fence, RunUpdate(events=[self.draft(claim, kind)]))
 
     async def checkpoint(self, claim: Claim, checkpoint_id: str, superstep: int = 1) -> None:
         row = CheckpointRow(
@@ -148,7 +148,7 @@ class Api:
             metadata=b"{}",
         )
         put = CheckpointPut(row=row, superstep=superstep, source="loop", next_steps=("b",), create_time=5)
-        await self.store.run_put_checkpoint(claim.fence, put, RunUpdate())
+        await self.store.run_write(claim.fence, RunUpdate(checkpoint=put))
 
     async def end(self, claim: Claim, state: JobState = JobState.SUCCEEDED, **fields: Any) -> None:
         if state is JobState.SUCCEEDED:

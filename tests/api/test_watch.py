@@ -200,7 +200,7 @@ async def test_a_slow_reader_that_falls_behind_the_tail_misses_nothing(api: Api)
     seen = [event.sequence for event in (await driven.next()).events]
     drafts = [api.draft(claim, _report(number)) for number in range(3 * TAIL_EVENTS)]
     for draft in drafts:
-        await api.store.run_append(claim.fence, RunUpdate(events=[draft]))
+        await api.store.run_write(claim.fence, RunUpdate(events=[draft]))
     await api.end(claim)
     async for message in driven.messages:
         response = job_service_pb2.WatchProgressResponse.FromString(message)

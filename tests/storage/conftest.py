@@ -92,7 +92,8 @@ class Box:
 
     def end(self, claim: Claim, state: JobState, **fields: Any) -> Any:
         update = RunUpdate(events=fields.pop("events", ()), progress=fields.pop("progress", None))
-        return self.store.run_end(claim.fence, RunEnd(to_state=state, **fields), update).result()
+        self.store.run_end(claim.fence, RunEnd(to_state=state, **fields), update).result()
+        return self.job(claim.fence.job_id)
 
     def job(self, job_id: str = "j") -> Any:
         job = self.store.job_get(job_id, payloads=True)

@@ -1,6 +1,7 @@
 """The store's promises about jobs, one by one."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from autopilot_server.jobs.errors import (
@@ -139,9 +140,9 @@ def test_the_fence(box: Box) -> None:
         replace=False,
     )
     for write in (
-        box.store.run_append(zombie, update),
-        box.store.run_put_checkpoint(zombie, put(row("j", "c")), update),
-        box.store.run_put_writes(zombie, writes, update),
+        box.store.run_write(zombie, update),
+        box.store.run_write(zombie, replace(update, checkpoint=put(row("j", "c")))),
+        box.store.run_write(zombie, replace(update, writes=[writes])),
     ):
         with pytest.raises(StaleRunError):
             write.result()
@@ -160,14 +161,14 @@ def _with_fence(claim: object, fence: Fence) -> dict[str, object]:
 def test_what_a_run_writes_commits_together(box: Box) -> None:
     claim = box.running()
     update = RunUpdate(events=[EventDraft(b"saved", False)], progress=Progress(0.5, ("a",), 1, 4, 0, 7, "hm"))
-    box.store.run_put_checkpoint(claim.fence, put(row("j", "c1"), next_steps=("b",)), update).result()
+    box.store.run_write(claim.fence, replace(update, checkpoint=put(row("j", "c1"), next_steps=("b",)))).result()
     job = box.job()
     assert (job.checkpoint_id, job.next_steps, job.latest_sequence) == ("c1", ("b",), 3)
     assert (job.progress.fraction, job.progress.active_steps, job.progress.message) == (0.5, ("a",), "hm")
     assert box.log()[-1] == "saved"
     assert [e.body for e in box.news[-1].events] == [b"saved"]
     # A subgraph's checkpoint is not the job's.
-    box.store.run_put_checkpoint(claim.fence, put(row("j", "c2", "child:1")), RunUpdate()).result()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c2", "child:1")))).result()
     assert box.job().checkpoint_id == "c1"
     assert [c.checkpoint_id for c in box.store.checkpoints_list("j", limit=9, before=None)] == ["c1"]
 
@@ -269,7 +270,7 @@ def test_a_job_that_loses_its_worker_again_and_again(box: Box) -> None:
     for loss in range(1, 6):
         claim = box.claim()
         if loss == 2:
-            box.store.run_put_checkpoint(claim.fence, put(row("j", "c", "child:1")), RunUpdate()).result()
+            box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c", "child:1")))).result()
         moved = box.store.jobs_recover(max_losses=3).result()
         # The second loss came after a new checkpoint, and counts anew.
         assert bool(moved.failed) is (loss == 4)
@@ -331,7 +332,7 @@ def test_resume_requests(box: Box) -> None:
 
 def test_a_start_point_is_kept_until_it_is_reached(box: Box) -> None:
     claim = box.running()
-    box.store.run_put_checkpoint(claim.fence, put(row("j", "c1")), RunUpdate()).result()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c1")))).result()
     box.end(claim, JobState.INTERRUPTED, interrupts=[question("q")])
     with pytest.raises(CheckpointNotFoundError):
         box.store.job_resume(Resumption(job_id="j", checkpoint_id="c9")).result()
@@ -342,7 +343,7 @@ def test_a_start_point_is_kept_until_it_is_reached(box: Box) -> None:
         assert claim.start_point.former_state is JobState.INTERRUPTED
         box.store.jobs_recover(max_losses=10).result()
     claim = box.claim()
-    box.store.run_put_checkpoint(claim.fence, put(row("j", "c2"), ends_start_point=True), RunUpdate()).result()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c2"), ends_start_point=True))).result()
     box.store.jobs_recover(max_losses=10).result()
     assert box.claim().start_point is None
 
@@ -350,7 +351,7 @@ def test_a_start_point_is_kept_until_it_is_reached(box: Box) -> None:
 def test_the_passed_breakpoint_is_the_newest_checkpoint_at_resume(box: Box) -> None:
     claim = box.running()
     assert claim.passed_breakpoint == ""
-    box.store.run_put_checkpoint(claim.fence, put(row("j", "c1")), RunUpdate()).result()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c1")))).result()
     box.end(claim, JobState.INTERRUPTED, interrupts=())
     box.store.job_resume(Resumption(job_id="j")).result()
     assert box.claim().passed_breakpoint == "c1"
@@ -370,7 +371,7 @@ def test_etags_change_with_each_move_and_never_repeat(box: Box) -> None:
         box.store.job_cancel("j", reason="", etag="x", grace_period=0).result()
     claim = box.claim()
     seen.add(box.job().etag)
-    box.store.run_append(claim.fence, RunUpdate(progress=Progress(0.3))).result()
+    box.store.run_write(claim.fence, RunUpdate(progress=Progress(0.3))).result()
     assert box.job().etag in seen
     box.store.job_cancel("j", reason="", etag=box.job().etag, grace_period=0).result()
     assert box.job().etag not in seen
@@ -381,7 +382,7 @@ def test_etags_change_with_each_move_and_never_repeat(box: Box) -> None:
 
 def test_deletion(box: Box) -> None:
     claim = box.running("a", thread_id="t", labels={"k": "v"}, request_id="r", request_digest=b"")
-    box.store.run_put_checkpoint(claim.fence, put(row("t", "c1")), RunUpdate()).result()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("t", "c1")))).result()
     with pytest.raises(JobStateConflictError):
         box.store.job_delete("a", etag="").result()
     box.end(claim, JobState.SUCCEEDED, output="1")
@@ -414,7 +415,7 @@ def test_pruning(box: Box) -> None:
     for number in range(5):
         claim = box.running(f"j{number}", labels={"n": str(number % 2)})
         for checkpoint in ("c1", "c2", "c3"):
-            box.store.run_put_checkpoint(claim.fence, put(row(f"j{number}", checkpoint)), RunUpdate()).result()
+            box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row(f"j{number}", checkpoint)))).result()
         box.end(claim, JobState.SUCCEEDED, output="1")
         box.clock.advance(1)
     common = {"finished_before": box.clock(), "limit": 2, "after": None}
@@ -502,13 +503,13 @@ def test_forks_copy_what_belongs_to_a_checkpoint(box: Box) -> None:
         row("t", "c3", parent="c2"),
     ]
     for item in rows:
-        box.store.run_put_checkpoint(claim.fence, put(item, next_steps=("n",)), RunUpdate()).result()
+        box.store.run_write(claim.fence, RunUpdate(checkpoint=put(item, next_steps=("n",)))).result()
     writes = [
         WriteRow(task_id="t1", task_path="", idx=index, channel=channel, type="msgpack", value=b"v")
         for index, channel in enumerate(("x", "__resume__", "__interrupt__"))
     ]
     place = {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c2"}
-    box.store.run_put_writes(claim.fence, WritesPut(rows=writes, replace=False, **place), RunUpdate()).result()  # type: ignore[arg-type]
+    box.store.run_write(claim.fence, RunUpdate(writes=[WritesPut(rows=writes, replace=False, **place)])).result()  # type: ignore[arg-type]
     fork = box.submit("fork", fork_from=CheckpointRef("j", "c2")).job
     assert (fork.checkpoint_id, fork.next_steps, fork.spec.thread_id) == ("c2", ("n",), "fork")
     copied = box.store.checkpoint_history("fork", None, before=None, limit=None)
@@ -526,9 +527,9 @@ def test_writes_are_kept_or_replaced_as_langgraph_asks(box: Box) -> None:
     claim = box.running()
     place = {"thread_id": "j", "checkpoint_ns": "", "checkpoint_id": "c"}
 
-    def write(value: bytes, replace: bool) -> None:
+    def write(value: bytes, replaced: bool) -> None:
         item = WriteRow(task_id="t", task_path="", idx=0, channel="x", type="msgpack", value=value)
-        box.store.run_put_writes(claim.fence, WritesPut(rows=[item], replace=replace, **place), RunUpdate()).result()  # type: ignore[arg-type]
+        box.store.run_write(claim.fence, RunUpdate(writes=[WritesPut(rows=[item], replace=replaced, **place)])).result()  # type: ignore[arg-type]
 
     write(b"1", False)
     write(b"2", False)
@@ -540,7 +541,7 @@ def test_writes_are_kept_or_replaced_as_langgraph_asks(box: Box) -> None:
 def test_reading_a_log_in_pages(box: Box) -> None:
     claim = box.running()
     drafts = [EventDraft(b"x" * 100, number % 2 == 0) for number in range(50)]
-    box.store.run_append(claim.fence, RunUpdate(events=drafts)).result()
+    box.store.run_write(claim.fence, RunUpdate(events=drafts)).result()
     page = box.store.events_read("j", after_sequence=2, limit=10, max_bytes=1 << 20)
     assert page is not None
     assert [e.sequence for e in page.events] == list(range(3, 13))

@@ -170,7 +170,7 @@ def test_a_stock_saver_reads_our_checkpoints_and_we_read_its(box: Box) -> None:
     claim = box.running()
     ours = row("j", "c1", parent="c0", step=3, source="loop")
     ours = type(ours)(**{name: getattr(ours, name) for name in ours.__slots__} | {"type": kind, "checkpoint": data})
-    box.store.run_put_checkpoint(claim.fence, put(ours), RunUpdate()).result()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(ours))).result()
     with sqlite3.connect(database(box), check_same_thread=False) as connection:
         saver = SqliteSaver(connection)
         config = {"configurable": {"thread_id": "j", "checkpoint_ns": ""}}

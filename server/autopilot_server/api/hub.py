@@ -63,6 +63,8 @@ class Channel:
     def hear(self, news: News) -> None:
         """Take what a commit told, and wake everybody."""
         self.deleted = self.deleted or news.state is None
+        if news.state == self.state and not news.events and not self.deleted:
+            return
         self.state = news.state
         for event in news.events:
             self._keep(event)

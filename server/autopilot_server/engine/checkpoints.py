@@ -42,8 +42,8 @@ class CheckpointSink(Protocol):
         """Store a checkpoint."""
         ...
 
-    def put_writes(self, put: WritesPut, task_id: str) -> Write[None]:
-        """Store a task's writes."""
+    def put_writes(self, put: WritesPut, task_id: str) -> None:
+        """Store a task's writes, soon: with whatever is stored next."""
         ...
 
     def refuse_writes(self, task_id: str, error: Exception) -> None:
@@ -170,8 +170,8 @@ class RunSaver(StoreReader):
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store a task's writes. Does not wait for the commit: whatever is put later is committed later, and a failed
-        commit ends the run."""
+        """Store a task's writes. Does not wait for the commit: whatever is put later is committed together with them or
+        later, and a failed commit ends the run."""
         thread_id, checkpoint_ns = _place(config)
         try:
             rows = [

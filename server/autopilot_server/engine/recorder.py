@@ -28,7 +28,7 @@ from autopilot_server.jobs.events import (
     StepFinished,
     StepStarted,
 )
-from autopilot_server.jobs.job import Interrupt, JobError, JobErrorReason, Micros, now
+from autopilot_server.jobs.job import Interrupt, JobError, JobErrorReason, Micros, Progress, now
 from autopilot_server.jobs.progress import ProgressEstimate
 from autopilot_server.storage.store import (
     CheckpointPut,
@@ -42,7 +42,9 @@ from autopilot_server.storage.store import (
     WritesPut,
 )
 
-# Events that nothing durable waits for are kept back this long, so that they travel with the next operation.
+# Events and steps' writes are kept back this long, so that they travel with the checkpoint that most often follows.
+# A step's end is told with its writes: if the process dies meanwhile, the step was never told as finished, and runs
+# again.
 LINGER_SECONDS = 0.010
 
 
@@ -106,6 +108,9 @@ class Recorder:
         self._superstep: set[str] = set()
         self._failed_steps: dict[int, str] = {}
         self._drafts: list[EventDraft] = []
+        self._writes: list[WritesPut] = []
+        self._progress: Progress | None = None
+        self._next_steps: tuple[str, tuple[str, ...]] = ("", ())
         self._reports = ReportLimiter()
         self._timer_armed = False
         self._last_write: Write[None] | None = None
@@ -133,6 +138,9 @@ class Recorder:
 
     async def settle(self) -> None:
         """Wait until everything that was written is committed."""
+        with self._lock:
+            if not self._closed and (self._drafts or self._writes):
+                self._send()
         if self._last_write is not None:
             await self._last_write
 
@@ -150,8 +158,8 @@ class Recorder:
             self._active.clear()
             for question in questions:
                 self._append(InterruptRaised(question))
-            progress = self._estimate.stopped(elapsed=self._elapsed(), succeeded=succeeded)
-            return RunUpdate(events=self._take(), progress=progress)
+            self._progress = self._estimate.stopped(elapsed=self._elapsed(), succeeded=succeeded)
+            return self._update()
 
     # --- pushed by LangGraph ---
 
@@ -258,18 +266,16 @@ class Recorder:
             ran = self._superstep if metadata.get("source") == "loop" else set[str]()
             stops = metadata.get("source") in ("loop", "input") and (
                 private.breakpoint_hit(checkpoint, self._breakpoints.after, ran)
-                or private.breakpoint_hit(
-                    checkpoint, self._breakpoints.before, private.next_steps(self._graph, checkpoint)
-                )
+                or private.breakpoint_hit(checkpoint, self._breakpoints.before, self._steps_after(checkpoint))
             )
             return {"completed_steps": self._estimate.completed_steps, "breakpoint": stops}
 
     def put_checkpoint(self, row: CheckpointRow, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Write[None]:
         """Store a checkpoint, and tell of it when it is the job's own graph's."""
         superstep = metadata.get("step", -1)
-        steps = () if row.checkpoint_ns else private.next_steps(self._graph, checkpoint)
         with self._lock:
             self._refuse_when_closed()
+            steps = () if row.checkpoint_ns else self._steps_after(checkpoint)
             self._close_cached(row.checkpoint_ns)
             if not row.checkpoint_ns:
                 self._superstep = set()
@@ -283,9 +289,9 @@ class Recorder:
                 ends_start_point=self._start_point_open and not row.checkpoint_ns,
             )
             self._start_point_open = self._start_point_open and bool(row.checkpoint_ns)
-            return self._track(self._store.run_put_checkpoint(self._claim.fence, put, self._update()))
+            return self._send(put)
 
-    def put_writes(self, put: WritesPut, task_id: str) -> Write[None]:
+    def put_writes(self, put: WritesPut, task_id: str) -> None:
         """Store a task's writes, and tell of the task's end with them."""
         with self._lock:
             self._refuse_when_closed()
@@ -293,7 +299,8 @@ class Recorder:
                 self._append(kind)
             elif (task := self._tasks.get(task_id)) is not None:
                 task.written = True
-            return self._track(self._store.run_put_writes(self._claim.fence, put, self._update()))
+            self._writes.append(put)
+            self._arm_timer()
 
     def refuse_writes(self, task_id: str, error: Exception) -> None:
         """A task wrote what cannot be stored: it failed, and so does the run."""
@@ -322,12 +329,12 @@ class Recorder:
     def _append(self, kind: EventKind) -> None:
         if isinstance(kind, StepFinished):
             self._estimate.completed_steps += 1
-        elapsed = self._elapsed()
+        self._progress = self._estimate.snapshot(active=self._active, elapsed=self._elapsed())
         event = Event(
             job_id=self._claim.fence.job_id,
             event_time=now(),
             attempt=self._claim.job.attempt,
-            progress=self._estimate.snapshot(active=self._active, elapsed=elapsed),
+            progress=self._progress,
             kind=kind,
         )
         self._drafts.append(self._encode(event))
@@ -343,15 +350,20 @@ class Recorder:
     def _elapsed(self) -> Micros:
         return self._claim.job.progress.elapsed + now() - self._claimed
 
-    def _take(self) -> list[EventDraft]:
-        drafts, self._drafts = self._drafts, []
-        return drafts
+    def _steps_after(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        if self._next_steps[0] != checkpoint["id"]:
+            self._next_steps = checkpoint["id"], private.next_steps(self._graph, checkpoint)
+        return self._next_steps[1]
 
-    def _update(self) -> RunUpdate:
-        progress = self._estimate.snapshot(active=self._active, elapsed=self._elapsed())
-        return RunUpdate(events=self._take(), progress=progress)
+    def _update(self, checkpoint: CheckpointPut | None = None) -> RunUpdate:
+        """Everything that waits to be stored."""
+        update = RunUpdate(events=self._drafts, writes=self._writes, progress=self._progress, checkpoint=checkpoint)
+        self._drafts, self._writes, self._progress = [], [], None
+        return update
 
-    def _track(self, write: Write[None]) -> Write[None]:
+    def _send(self, checkpoint: CheckpointPut | None = None) -> Write[None]:
+        """Store everything that waits."""
+        write = self._store.run_write(self._claim.fence, self._update(checkpoint))
         write.on_failure(self._on_failure)
         self._last_write = write
         return write
@@ -376,8 +388,8 @@ class Recorder:
                 return
             if (report := self._reports.due(time.monotonic())) is not None:
                 self._append_report(report)
-            if self._drafts:
-                self._track(self._store.run_append(self._claim.fence, self._update()))
+            if self._drafts or self._writes:
+                self._send()
             if self._reports.waiting:
                 self._arm_timer()
 

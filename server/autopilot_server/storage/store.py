@@ -187,14 +187,6 @@ class EventDraft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunUpdate:
-    """What a run has to tell: appended to the log and written to the job's row in the transaction it travels with."""
-
-    events: Sequence[EventDraft] = ()
-    progress: Progress | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointPut:
     """A checkpoint to store, in any namespace of the job's thread."""
 
@@ -216,6 +208,19 @@ class WritesPut:
     checkpoint_id: str
     rows: Sequence[WriteRow]
     replace: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunUpdate:
+    """What a run stores at once: pending writes, a checkpoint, and what it has to tell of them."""
+
+    events: Sequence[EventDraft] = ()
+    """Appended to the log."""
+    progress: Progress | None = None
+    """None: nothing has changed."""
+    writes: Sequence[WritesPut] = ()
+    checkpoint: CheckpointPut | None = None
+    """An existing one with its id is replaced. In the root namespace it becomes the job's `checkpoint_id`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,25 +370,16 @@ class Store(Protocol):
         """RUNNING or CANCELLING while the run owns the job, else None."""
         ...
 
-    def run_append(self, fence: Fence, update: RunUpdate) -> Write[None]:
-        """Append events and write the progress."""
+    def run_write(self, fence: Fence, update: RunUpdate) -> Write[None]:
+        """Store what a run has so far."""
         ...
 
-    def run_put_checkpoint(self, fence: Fence, put: CheckpointPut, update: RunUpdate) -> Write[None]:
-        """Store a checkpoint (an existing one with its id is replaced) with what goes with it. In the root namespace
-        it becomes the job's `checkpoint_id`."""
-        ...
-
-    def run_put_writes(self, fence: Fence, put: WritesPut, update: RunUpdate) -> Write[None]:
-        """Store pending writes with what goes with them."""
-        ...
-
-    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[Job]:
-        """Give the job back: the state of `end`, the token cleared, `update.events` and then a StateChanged event.
+    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[None]:
+        """Give the job back: what `update` holds, the state of `end`, the token cleared, and a StateChanged event.
 
         CANCELLING becomes CANCELLED, with the Cancel's reason. FAILED, CANCELLED, SUCCEEDED set end_time and
         expire_time, SUCCEEDED empties interrupts and answers and enters the workflow's statistics. The time since the
-        claim is added to what the job has spent RUNNING. The job as it is then, without payloads."""
+        claim is added to what the job has spent RUNNING."""
         ...
 
     def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:

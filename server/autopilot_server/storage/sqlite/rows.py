@@ -21,14 +21,18 @@ from autopilot_server.jobs.job import (
     Workflow,
 )
 from autopilot_server.jobs.states import OWNED, JobState
-from autopilot_server.storage.store import CheckpointRow, Submission
+from autopilot_server.storage.store import CheckpointPut, CheckpointRow, Submission
 
 Row = sqlite3.Row | dict[str, Any]
 
 
+# Made once: json.dumps makes an encoder for each call that asks for anything unusual.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def dumps(value: Any) -> str:
     """JSON text without needless spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(value)
 
 
 # --- progress: elapsed time is a column of its own, because it goes on between writes ---
@@ -245,6 +249,25 @@ def load_checkpoint(row: Row) -> Checkpoint:
         next_steps=tuple(json.loads(row["next_steps"])),
         create_time=row["create_time"],
     )
+
+
+def checkpoint_parameters(put: CheckpointPut, job_id: str) -> dict[str, Any]:
+    """A job's checkpoint as the parameters of checkpoint_put."""
+    row = put.row
+    return {
+        "thread_id": row.thread_id,
+        "checkpoint_ns": row.checkpoint_ns,
+        "checkpoint_id": row.checkpoint_id,
+        "parent_checkpoint_id": row.parent_checkpoint_id,
+        "type": row.type,
+        "checkpoint": row.checkpoint,
+        "metadata": row.metadata,
+        "job_id": job_id,
+        "superstep": put.superstep,
+        "source": put.source,
+        "next_steps": dumps(put.next_steps),
+        "create_time": put.create_time,
+    }
 
 
 def load_checkpoint_row(row: Row) -> CheckpointRow:

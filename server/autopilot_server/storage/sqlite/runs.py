@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autopilot_server.jobs.errors import StaleRunError
-from autopilot_server.jobs.job import Job, JobError, JobErrorReason, Progress
+from autopilot_server.jobs.job import JobError, JobErrorReason, Progress
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import (
     Row,
+    checkpoint_parameters,
     dump_progress,
     dumps,
     elapsed,
@@ -21,9 +22,9 @@ from autopilot_server.storage.sqlite.rows import (
 from autopilot_server.storage.sqlite.submissions import LoadJob
 from autopilot_server.storage.sqlite.transitions import Mover, append, cancelled
 from autopilot_server.storage.sqlite.writer import Transaction
-from autopilot_server.storage.store import CheckpointPut, Claim, Fence, Recovery, RunEnd, RunUpdate, WritesPut
+from autopilot_server.storage.store import Claim, Fence, Recovery, RunEnd, RunUpdate
 
-PRIORITIES = range(9, -1, -1)
+ABOVE_ALL_PRIORITIES = 10
 
 
 class Runs:
@@ -39,12 +40,16 @@ class Runs:
         """See Store.job_claim."""
         claims: list[Claim] = []
         wanted: dict[str, Any] = {"workflows": dumps(list(workflows)), "now": transaction.now}
-        for priority in PRIORITIES:
-            if len(claims) < limit:
-                found = transaction.execute(
-                    SQL.job_list_to_claim, wanted | {"priority": priority, "limit": limit - len(claims)}
-                ).fetchall()
-                claims += [self._claim(transaction, row, workflows[row["workflow"]], worker_id) for row in found]
+        priority = ABOVE_ALL_PRIORITIES
+        while len(claims) < limit:
+            next_lower = transaction.row(SQL.job_next_priority, {"below": priority})
+            if next_lower is None or next_lower[0] is None:
+                break
+            priority = next_lower[0]
+            found = transaction.execute(
+                SQL.job_list_to_claim, wanted | {"priority": priority, "limit": limit - len(claims)}
+            ).fetchall()
+            claims += [self._claim(transaction, row, workflows[row["workflow"]], worker_id) for row in found]
         return claims
 
     def _claim(self, transaction: Transaction, row: Row, revision: str, worker_id: str) -> Claim:
@@ -78,62 +83,10 @@ class Runs:
 
     # --- writes of a run ---
 
-    def append(self, transaction: Transaction, fence: Fence, update: RunUpdate) -> None:
-        """See Store.run_append."""
-        self._write(transaction, fence, update)
-
-    def put_checkpoint(self, transaction: Transaction, fence: Fence, put: CheckpointPut, update: RunUpdate) -> None:
-        """See Store.run_put_checkpoint."""
-        row, steps = put.row, dumps(put.next_steps)
-        root = not row.checkpoint_ns
-        self._write(
-            transaction,
-            fence,
-            update,
-            checkpoints=1,
-            checkpoint_id=row.checkpoint_id if root else None,
-            next_steps=steps if root else None,
-            ends_start_point=put.ends_start_point,
-        )
-        transaction.execute(
-            SQL.checkpoint_put,
-            {
-                "thread_id": row.thread_id,
-                "checkpoint_ns": row.checkpoint_ns,
-                "checkpoint_id": row.checkpoint_id,
-                "parent_checkpoint_id": row.parent_checkpoint_id,
-                "type": row.type,
-                "checkpoint": row.checkpoint,
-                "metadata": row.metadata,
-                "job_id": fence.job_id,
-                "superstep": put.superstep,
-                "source": put.source,
-                "next_steps": steps,
-                "create_time": put.create_time,
-            },
-        )
-
-    def put_writes(self, transaction: Transaction, fence: Fence, put: WritesPut, update: RunUpdate) -> None:
-        """See Store.run_put_writes."""
-        self._write(transaction, fence, update)
-        place = (put.thread_id, put.checkpoint_ns, put.checkpoint_id)
-        transaction.connection.executemany(
-            SQL.write_replace if put.replace else SQL.write_put,
-            [(*place, w.task_id, w.task_path, w.idx, w.channel, w.type, w.value) for w in put.rows],
-        )
-
-    @staticmethod
-    def _write(
-        transaction: Transaction,
-        fence: Fence,
-        update: RunUpdate,
-        *,
-        checkpoints: int = 0,
-        checkpoint_id: str | None = None,
-        next_steps: str | None = None,
-        ends_start_point: bool = False,
-    ) -> None:
-        """The fence and what goes with every write of a run."""
+    def write(self, transaction: Transaction, fence: Fence, update: RunUpdate) -> None:
+        """See Store.run_write."""
+        put = update.checkpoint
+        root = put is not None and not put.row.checkpoint_ns
         # RETURNING rows must be fetched to the end, or the statement stays open.
         written = transaction.execute(
             SQL.run_write,
@@ -142,35 +95,39 @@ class Runs:
                 "run_token": fence.run_token,
                 "events": len(update.events),
                 "progress": None if update.progress is None else dump_progress(update.progress),
-                "checkpoints": checkpoints,
-                "checkpoint_id": checkpoint_id,
-                "next_steps": next_steps,
-                "ends_start_point": ends_start_point,
+                "checkpoints": int(put is not None),
+                "checkpoint_id": put.row.checkpoint_id if put is not None and root else None,
+                "next_steps": dumps(put.next_steps) if put is not None and root else None,
+                "ends_start_point": put is not None and put.ends_start_point,
                 "now": transaction.now,
             },
         ).fetchall()
         if not written:
             raise stale(fence)
-        if update.events:
-            last, state = written[0]
-            append(transaction, fence.job_id, JobState(state), last, list(update.events))
+        last, state = written[0]
+        _store_update(transaction, fence.job_id, JobState(state), last, update)
 
     # --- the end of a run ---
 
-    def end(self, transaction: Transaction, fence: Fence, end: RunEnd, update: RunUpdate) -> Job:
+    def end(self, transaction: Transaction, fence: Fence, end: RunEnd, update: RunUpdate) -> None:
         """See Store.run_end."""
-        self._write(transaction, fence, update)
-        row = transaction.row(SQL.job_get, {"job_id": fence.job_id})
-        if row is None:
+        found = transaction.row(SQL.job_get, {"job_id": fence.job_id})
+        if found is None or found["run_token"] != fence.run_token:
             raise stale(fence)
+        if update.checkpoint is not None:
+            raise AssertionError("a checkpoint is stored by the run that made it, not with the run's end")
+        row = dict(found)
+        row["latest_sequence"] += len(update.events)
+        if update.progress is not None:
+            row["progress"] = dump_progress(update.progress)
+        _store_update(transaction, fence.job_id, JobState(row["state"]), row["latest_sequence"], update)
         to_state, error = end.to_state, end.error
         if row["state"] == JobState.CANCELLING:
             to_state, error = JobState.CANCELLED, cancelled(row["cancel_reason"])
         changes = self._end_changes(transaction, row, end, to_state)
         if to_state is JobState.SUCCEEDED:
             self._succeeded(transaction, row, end)
-        moved = self._mover.move(transaction, row, to_state, error, **changes)
-        return self._load_job(transaction, moved)
+        self._mover.move(transaction, row, to_state, error, **changes)
 
     @staticmethod
     def _end_changes(transaction: Transaction, row: Row, end: RunEnd, to_state: JobState) -> dict[str, Any]:
@@ -261,6 +218,22 @@ class Runs:
             self._mover.move(transaction, row, state, error, start_point=None)
             ended[state].append(row["job_id"])
         return Recovery(cancelled=ended[JobState.CANCELLED], failed=ended[JobState.FAILED])
+
+
+def _store_update(
+    transaction: Transaction, job_id: str, state: JobState, last_sequence: int, update: RunUpdate
+) -> None:
+    """Store what an update holds, but for what belongs into the job's row."""
+    for writes in update.writes:
+        place = (writes.thread_id, writes.checkpoint_ns, writes.checkpoint_id)
+        transaction.connection.executemany(
+            SQL.write_replace if writes.replace else SQL.write_put,
+            [(*place, w.task_id, w.task_path, w.idx, w.channel, w.type, w.value) for w in writes.rows],
+        )
+    if (put := update.checkpoint) is not None:
+        transaction.execute(SQL.checkpoint_put, checkpoint_parameters(put, job_id))
+    if update.events:
+        append(transaction, job_id, state, last_sequence, update.events)
 
 
 def stale(fence: Fence) -> StaleRunError:

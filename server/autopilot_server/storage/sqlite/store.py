@@ -30,7 +30,6 @@ from autopilot_server.storage.sqlite.submissions import Submissions, check_diges
 from autopilot_server.storage.sqlite.transitions import Mover
 from autopilot_server.storage.sqlite.writer import Transaction, Writer
 from autopilot_server.storage.store import (
-    CheckpointPut,
     CheckpointRow,
     Claim,
     EncodeEvent,
@@ -46,7 +45,6 @@ from autopilot_server.storage.store import (
     Submitted,
     Write,
     WriteRow,
-    WritesPut,
 )
 
 # More rows than any history has.
@@ -185,16 +183,10 @@ class SqliteStore:
             self._readers.row(SQL.run_get_state, {"job_id": fence.job_id, "run_token": fence.run_token})
         )
 
-    def run_append(self, fence: Fence, update: RunUpdate) -> Write[None]:
-        return self._writer.submit(lambda t: self._runs.append(t, fence, update))
+    def run_write(self, fence: Fence, update: RunUpdate) -> Write[None]:
+        return self._writer.submit(lambda t: self._runs.write(t, fence, update))
 
-    def run_put_checkpoint(self, fence: Fence, put: CheckpointPut, update: RunUpdate) -> Write[None]:
-        return self._writer.submit(lambda t: self._runs.put_checkpoint(t, fence, put, update))
-
-    def run_put_writes(self, fence: Fence, put: WritesPut, update: RunUpdate) -> Write[None]:
-        return self._writer.submit(lambda t: self._runs.put_writes(t, fence, put, update))
-
-    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[Job]:
+    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[None]:
         return self._writer.submit(lambda t: self._runs.end(t, fence, end, update))
 
     def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:
@@ -267,7 +259,7 @@ class SqliteStore:
 
     def probe(self) -> Write[None]:
         # Every batch writes its own id, and is durable with it.
-        return self._writer.submit(lambda _: None, single=True)
+        return self._writer.submit(lambda _: None)
 
 
 def _load(

@@ -1,5 +1,6 @@
 """How a job moves from one state to another, inside the writer's transaction."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from autopilot_server.doorbell import StoredEvent
@@ -72,7 +73,7 @@ class Mover:
 
 
 def append(
-    transaction: Transaction, job_id: str, state: JobState, last_sequence: int, drafts: list[EventDraft]
+    transaction: Transaction, job_id: str, state: JobState, last_sequence: int, drafts: Sequence[EventDraft]
 ) -> None:
     """Store events whose last one has a sequence, and tell of them."""
     first = last_sequence - len(drafts) + 1

@@ -54,15 +54,26 @@ class Transaction:
 
 Operation = Callable[[Transaction], T]
 
+Outcome = tuple[Any, Exception | None]
+JobNews = tuple[JobState | None, list[StoredEvent]]
+
+
+class _ChangedAndFailedError(Exception):
+    """An operation failed, and has changed something before."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
 
 class QueuedWrite(Generic[T]):
     """A write on its way to the disk. See storage.store.Write."""
 
-    __slots__ = ("_callbacks", "_done", "_error", "_event", "_lock", "_result", "_waiters", "operation", "single")
+    __slots__ = ("_callbacks", "_done", "_error", "_event", "_lock", "_result", "_waiters", "operation")
 
-    def __init__(self, operation: Operation[T], single: bool) -> None:
-        """Queue `operation`; `single` when it is one statement, which needs no savepoint to fail alone."""
-        self.operation, self.single = operation, single
+    def __init__(self, operation: Operation[T]) -> None:
+        """Queue `operation`, which may be carried out more than once before it is committed."""
+        self.operation = operation
         self._lock = threading.Lock()
         self._done = False
         self._result: Any = None
@@ -138,9 +149,9 @@ class Writer:
         self._thread = threading.Thread(target=self._main, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Operation[T], *, single: bool = False) -> QueuedWrite[T]:
+    def submit(self, operation: Operation[T]) -> QueuedWrite[T]:
         """Queue an operation."""
-        write = QueuedWrite(operation, single)
+        write = QueuedWrite(operation)
         if self._closed:
             write.complete(None, StorageUnavailableError("The server is stopping.", retry_delay=RETRY_SECONDS))
         else:
@@ -168,7 +179,7 @@ class Writer:
         try:
             first = self._queue.get(timeout=None if self._healthy else RETRY_SECONDS)
         except queue.Empty:
-            return [QueuedWrite(lambda _: None, True)], True
+            return [QueuedWrite(lambda _: None)], True
         batch: list[QueuedWrite[Any]] = []
         while first is not None:
             batch.append(first)
@@ -183,12 +194,19 @@ class Writer:
     def _carry_out(self, batch: list[QueuedWrite[Any]]) -> None:
         """One transaction. Afterwards every write of the batch is settled."""
         number = secrets.randbits(62)
-        outcomes: list[tuple[Any, Exception | None]] = []
-        news: dict[str, tuple[JobState | None, list[StoredEvent]]] = {}
+        outcomes: list[Outcome] = []
+        news: dict[str, JobNews] = {}
         try:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._one(connection, write, news) for write in batch]
+            try:
+                outcomes = [self._one(connection, write, news) for write in batch]
+            except _ChangedAndFailedError:
+                # Rare enough that everybody may be carried out again, and savepoints need not be made for all.
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                news = {}
+                outcomes = [self._one_alone(connection, write, news) for write in batch]
             connection.execute(SQL.batch_set, {"batch": number})
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -208,34 +226,39 @@ class Writer:
             # The log is the truth and the poll finds it: a listener's fault must not end all writing.
             log.exception("a listener of the doorbell failed")
 
-    def _one(
-        self,
-        connection: sqlite3.Connection,
-        write: QueuedWrite[Any],
-        news: dict[str, tuple[JobState | None, list[StoredEvent]]],
-    ) -> tuple[Any, Exception | None]:
-        """One operation: it fails alone, unless the database itself is at fault."""
+    def _one(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: dict[str, JobNews]) -> Outcome:
+        """One operation: it fails alone, unless the database itself is at fault.
+
+        _ChangedAndFailedError when it failed after it had changed something, which must be undone.
+        """
         transaction = Transaction(connection, self._clock())
-        if not write.single:
-            connection.execute("SAVEPOINT operation")
+        before = connection.total_changes
         try:
             result = write.operation(transaction)
         except Exception as error:
             if isinstance(error, sqlite3.Error) and unavailable(error) is not None:
                 raise
-            if not write.single:
-                connection.execute("ROLLBACK TO operation")
-                connection.execute("RELEASE operation")
+            if connection.total_changes != before:
+                raise _ChangedAndFailedError(error) from error
             return None, error
-        if not write.single:
-            connection.execute("RELEASE operation")
         for job_id, state, events in transaction.news:
             earlier = news.get(job_id)
             news[job_id] = (state, [*earlier[1], *events] if earlier is not None else events)
         return result, None
 
+    def _one_alone(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: dict[str, JobNews]) -> Outcome:
+        """One operation, whose changes are undone when it fails."""
+        connection.execute("SAVEPOINT operation")
+        try:
+            outcome = self._one(connection, write, news)
+        except _ChangedAndFailedError as failed:
+            connection.execute("ROLLBACK TO operation")
+            outcome = None, failed.why
+        connection.execute("RELEASE operation")
+        return outcome
+
     @staticmethod
-    def _settle(batch: list[QueuedWrite[Any]], outcomes: list[tuple[Any, Exception | None]]) -> None:
+    def _settle(batch: list[QueuedWrite[Any]], outcomes: list[Outcome]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
         for write, (result, error) in zip(batch, outcomes, strict=True):
             for waiter in write.complete(result, error):
