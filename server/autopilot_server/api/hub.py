@@ -19,6 +19,10 @@ from autopilot_server.jobs.states import JobState
 TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
 
+# Watchers hear of a new state at once, and of everything else at most this often: a step's start, its end and its
+# checkpoint then are one message. A wish of people for what is live, far below what they can see.
+GATHER_SECONDS = 0.050
+
 # Token chunks that wait for one watcher; of more the oldest are dropped.
 TOKENS_WAITING = 256
 
@@ -57,18 +61,23 @@ class Channel:
         self.tokens: list[deque[bytes]] = []
         self.next_poll = 0.0
         self._tail_bytes = 0
+        self._loop = asyncio.get_running_loop()
+        self._last_wake = -GATHER_SECONDS
+        self._wake_timer: asyncio.TimerHandle | None = None
         # In the order in which they came; a dict, because each of a thousand takes itself out.
         self._waiters: dict[asyncio.Future[None], None] = {}
 
     def hear(self, news: News) -> None:
-        """Take what a commit told, and wake everybody."""
+        """Take what a commit told, and wake everybody: soon, or at once when the state is another."""
+        urgent = news.state != self.state
         self.deleted = self.deleted or news.state is None
-        if news.state == self.state and not news.events and not self.deleted:
-            return
         self.state = news.state
         for event in news.events:
             self._keep(event)
-        self.wake()
+        if urgent or self.deleted:
+            self.wake()
+        elif news.events:
+            self._wake_soon()
 
     def _keep(self, event: StoredEvent) -> None:
         if event.sequence <= self.newest:
@@ -109,17 +118,26 @@ class Channel:
 
     async def news(self, seconds: float) -> None:
         """Wait for news, but no longer than `seconds`."""
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self._loop.create_future()
         self._waiters[waiter] = None
-        handle = asyncio.get_running_loop().call_later(max(0.0, seconds), _wake, waiter)
+        handle = self._loop.call_later(max(0.0, seconds), _wake, waiter)
         try:
             await waiter
         finally:
             handle.cancel()
             self._waiters.pop(waiter, None)
 
+    def _wake_soon(self) -> None:
+        if self._wake_timer is None:
+            seconds = self._last_wake + GATHER_SECONDS - self._loop.time()
+            self._wake_timer = self._loop.call_later(max(0.0, seconds), self.wake)
+
     def wake(self) -> None:
         """Wake everybody who waits."""
+        if self._wake_timer is not None:
+            self._wake_timer.cancel()
+            self._wake_timer = None
+        self._last_wake = self._loop.time()
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             _wake(waiter)

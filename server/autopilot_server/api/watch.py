@@ -48,13 +48,15 @@ class Watch:
         self._place = spec.after_sequence
         self._tokens: deque[bytes] | None = deque(maxlen=TOKENS_WAITING) if spec.include_tokens else None
         self._more = False
+        self._page: EventPage | None = None
         self._loop = asyncio.get_running_loop()
 
     async def messages(self) -> AsyncIterator[bytes]:
         """The stream's responses, serialized."""
         with self._hub.watch(self._spec.job_id, tokens=self._tokens) as channel:
             # After the channel is open: what is committed from now on is rung, what was before is read.
-            self._check(self._read())
+            self._page = self._read()
+            self._check(self._page)
             greeted = False
             spoke = self._loop.time()
             while True:
@@ -113,10 +115,11 @@ class Watch:
         """Messages with the events behind the watch's place, as many as are at hand; moves the place."""
         if channel.deleted:
             raise self._gone()
-        frames = channel.since(self._place)
+        frames = None if self._page is not None else channel.since(self._place)
         self._more = False
         if frames is None:
-            page = self._read()
+            page = self._page or self._read()
+            self._page = None
             channel.state = page.state
             frames = [Frame(event) for event in page.events]
             self._more = bool(frames) and page.latest_sequence > frames[-1].event.sequence
@@ -141,6 +144,9 @@ class Watch:
             return True
         if channel.state is not None and channel.state not in FINISHED:
             return False
+        if channel.newest == self._place and channel.state is not None:
+            # The commit that finished the job rang with its last event.
+            return True
         # Only the log says that nothing came after.
         page = self._read()
         channel.state = page.state

@@ -45,7 +45,7 @@ from autopilot_server.storage.store import (
 # Events and steps' writes are kept back this long, so that they travel with the checkpoint that most often follows.
 # A step's end is told with its writes: if the process dies meanwhile, the step was never told as finished, and runs
 # again.
-LINGER_SECONDS = 0.010
+LINGER_SECONDS = 0.020
 
 
 class StateInvalidError(Exception):

@@ -290,10 +290,9 @@ def _load_without_payloads(transaction: Transaction, row: Row) -> Job:
 def _read_events(
     connection: sqlite3.Connection, job_id: str, after: int, limit: int, max_bytes: int
 ) -> EventPage | None:
-    row = connection.execute(SQL.job_get, {"job_id": job_id}).fetchone()
+    row = connection.execute(SQL.event_bounds, {"job_id": job_id}).fetchone()
     if row is None:
         return None
-    oldest = connection.execute(SQL.event_oldest, {"job_id": job_id}).fetchone()[0]
     events: list[StoredEvent] = []
     size = 0
     cursor = connection.execute(SQL.event_list, {"job_id": job_id, "after": after, "limit": limit})
@@ -303,8 +302,8 @@ def _read_events(
             break
         events.append(StoredEvent(sequence, body, bool(has_payload)))
     cursor.close()
-    latest = row["latest_sequence"]
-    return EventPage(tuple(events), latest, latest + 1 if oldest is None else oldest, JobState(row["state"]))
+    state, latest, oldest = row
+    return EventPage(tuple(events), latest, latest + 1 if oldest is None else oldest, JobState(state))
 
 
 def _publish(transaction: Transaction, workflows: Sequence[Workflow]) -> None:

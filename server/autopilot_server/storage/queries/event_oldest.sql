@@ -1,1 +1,0 @@
-SELECT min(sequence) FROM events WHERE job_id = :job_id
