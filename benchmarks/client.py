@@ -1,4 +1,4 @@
-"""The measuring client: the generated stubs, without the conveniences of the Python client."""
+"""The measuring client: the generated stubs and the format that typed clients ask for, without their conveniences."""
 
 import asyncio
 import itertools
@@ -39,7 +39,8 @@ class Client:
     async def watch(self, job_id: str) -> job_pb2.ProgressEvent:
         """Watch a job from its first event to the end of the stream. Its last event."""
         last = job_pb2.ProgressEvent()
-        async for message in self.stub.WatchProgress(job_service_pb2.WatchProgressRequest(job_id=job_id)):
+        request = job_service_pb2.WatchProgressRequest(job_id=job_id, payload_format=job_pb2.PAYLOAD_FORMAT_JSON_TEXT)
+        async for message in self.stub.WatchProgress(request):
             if message.events:
                 last = message.events[-1]
         return last

@@ -1,6 +1,6 @@
 """Serialization of checkpoints: LangGraph's own, strict in both directions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ormsgpack
@@ -30,6 +30,18 @@ class StrictSerializer(JsonPlusSerializer):
     LangGraph's strict mode reads a value of a type that is not allowed as plain data: a state would silently change
     when a job goes on after a crash. Here the step that writes such a value fails.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        """As JsonPlusSerializer."""
+        super().__init__(**settings)
+        self._derived: dict[frozenset[Any], JsonPlusSerializer] = {}
+
+    def with_msgpack_allowlist(self, extra_allowlist: Iterable[tuple[str, ...] | type]) -> JsonPlusSerializer:
+        """As JsonPlusSerializer, made once for each set of types: LangGraph asks at each run, with its graph's."""
+        extra = frozenset(extra_allowlist)
+        if extra not in self._derived:
+            self._derived[extra] = super().with_msgpack_allowlist(extra)
+        return self._derived[extra]
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Serialize. Raises NotRestorableError, or TypeError for what cannot be serialized at all."""
