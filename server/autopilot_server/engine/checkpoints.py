@@ -43,7 +43,7 @@ class CheckpointSink(Protocol):
         ...
 
     def put_writes(self, put: WritesPut, task_id: str) -> None:
-        """Store a task's writes, soon: with whatever is stored next."""
+        """Store a task's writes, now or with the checkpoint that follows at once."""
         ...
 
     def refuse_writes(self, task_id: str, error: Exception) -> None:

@@ -42,9 +42,8 @@ from autopilot_server.storage.store import (
     WritesPut,
 )
 
-# Events and steps' writes are kept back this long, so that they travel with the checkpoint that most often follows.
-# A step's end is told with its writes: if the process dies meanwhile, the step was never told as finished, and runs
-# again.
+# Events, and the writes of a superstep's last task, are kept back this long: they travel with the checkpoint that
+# follows at once. If the process dies in between, the step was never told as finished, and runs again.
 LINGER_SECONDS = 0.020
 
 
@@ -300,7 +299,11 @@ class Recorder:
             elif (task := self._tasks.get(task_id)) is not None:
                 task.written = True
             self._writes.append(put)
-            self._arm_timer()
+            if self._active:
+                # Others of the superstep go on, for hours maybe, and may block the loop: this one is kept now.
+                self._send()
+            else:
+                self._arm_timer()
 
     def refuse_writes(self, task_id: str, error: Exception) -> None:
         """A task wrote what cannot be stored: it failed, and so does the run."""
