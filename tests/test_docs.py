@@ -48,8 +48,12 @@ def test_every_promise_has_its_test() -> None:
 
 
 def test_the_readme_s_first_job_runs(tmp_path: Path) -> None:
-    """The very lines of the README, but for the database's place and a free port."""
-    command = block("server").split()
+    """The very lines of the README, but for the database's place, a free port, and the set-up that runs this test."""
+    setup, server_command = block("server").splitlines()
+    assert setup == "make setup && source .venv/bin/activate"
+    activate, commands = block("commands").split("\n", maxsplit=1)
+    assert activate == "source .venv/bin/activate"
+    command = server_command.split()
     assert command[0] == "autopilot"
     server = subprocess.Popen(
         [BIN / "autopilot", *command[1:], "--database", f"sqlite:///{tmp_path}/a.db", "--listen", "127.0.0.1:0"],
@@ -61,9 +65,7 @@ def test_the_readme_s_first_job_runs(tmp_path: Path) -> None:
         assert server.stdout is not None
         address = server.stdout.readline().split()[-1]
         environment = {"PATH": f"{BIN}:/usr/bin:/bin", "AUTOPILOT_SERVER": address}
-        shown = subprocess.run(
-            ["bash", "-euc", block("commands")], env=environment, capture_output=True, text=True, timeout=60
-        )
+        shown = subprocess.run(["bash", "-euc", commands], env=environment, capture_output=True, text=True, timeout=60)
         assert shown.returncode == 0, shown.stderr
         assert "Hello, Ada! – Autopilot" in shown.stdout
         program = block("python").replace("127.0.0.1:50051", address)
