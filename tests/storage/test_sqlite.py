@@ -8,12 +8,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.errors import JobAlreadyExistsError, StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import JobFilter
 from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.sqlite.writer import Transaction, Writer
 from autopilot_server.storage.store import RunUpdate
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -37,6 +40,39 @@ async def _outcome(write: object) -> object:
         return await write  # type: ignore[misc]
     except JobAlreadyExistsError as error:
         return error
+
+
+def test_an_operation_that_fails_halfway_leaves_nothing_and_the_others_of_its_batch_are_there(box: Box) -> None:
+    box.store.close()
+    rung: list[News] = []
+    doorbell = Doorbell()
+    doorbell.subscribe(rung.extend)
+    writer = Writer(database(box), doorbell=doorbell, clock=box.clock, on_health=box.health.append)
+    gate = threading.Event()
+
+    def insert(name: str, fails: bool = False) -> Callable[[Transaction], None]:
+        def operation(transaction: Transaction) -> None:
+            transaction.execute("INSERT INTO secrets (name, value) VALUES (?, x'00')", (name,))
+            transaction.tell(name, JobState.PENDING, [StoredEvent(1, b"", False)])
+            if fails:
+                raise ValueError(name)
+
+        return operation
+
+    # Whoever comes while the first one waits shares the next batch.
+    first = writer.submit(lambda _: gate.wait(30))
+    before, halfway, after = [writer.submit(insert(name, name == "halfway")) for name in ("a", "halfway", "b")]
+    gate.set()
+    assert first.result()
+    before.result()
+    after.result()
+    with pytest.raises(ValueError, match="halfway"):
+        halfway.result()
+    writer.close()
+    with sqlite3.connect(database(box)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM secrets ORDER BY name")]
+    assert names == ["a", "b", "page_tokens"]
+    assert [(news.job_id, len(news.events)) for news in rung] == [("a", 1), ("b", 1)]
 
 
 def test_on_failure_is_told_once_and_late_too(box: Box) -> None:
