@@ -49,6 +49,18 @@ async def test_partial_answers_and_the_rest_asks_again(world: World) -> None:
     assert sorted(world.output(job.job_id)["items"]) == ["left=L", "right=R"]
 
 
+async def test_an_error_handler_asks(world: World) -> None:
+    job = await world.run("asks_when_failed", {"items": []})
+    assert job.state is JobState.INTERRUPTED, job.error
+    (question,) = job.interrupts
+    assert (question.step, json.loads(str(question.value))) == ("fail/error_handler", "what now?")
+    await world.resume(job.job_id, answers={question.interrupt_id: "one"})
+    job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["one"]
+    assert world.steps(job.job_id) == ["fail/error_handler"]
+
+
 async def test_a_nested_node_that_asks_twice(world: World, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     job = await world.run("ask_twice_nested", {"items": [], "folder": str(tmp_path)})

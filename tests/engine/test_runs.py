@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from autopilot.v1 import job_pb2
+from autopilot_server.config import Settings
+from autopilot_server.engine import dispatcher
 from autopilot_server.jobs.job import JobErrorReason, RetryPolicy
 from autopilot_server.jobs.states import JobState
 
@@ -141,6 +143,35 @@ async def test_error_handlers(world: World) -> None:
     assert job.state is JobState.SUCCEEDED, job.error
     assert world.output(job.job_id)["items"] == ["handled"]
     assert world.steps(job.job_id, "step_failed") == ["fail"]
+    assert world.steps(job.job_id) == ["fail/error_handler"]
+    assert job.progress.completed_steps == 1
+    assert world.registry.get("handled").descriptor.steps == ("fail",)
+
+
+async def test_a_step_that_leaves_its_subgraph_has_finished(world: World) -> None:
+    job = await world.run("hands_off", {"items": []})
+    assert world.output(job.job_id)["items"] == ["left", "other"]
+    finished = [e.step_finished for e in world.events(job.job_id) if e.WhichOneof("kind") == "step_finished"]
+    assert [step.step for step in finished] == ["agent/leave", "other"]
+    assert json.loads(finished[0].update.json_text) == {"items": ["left"]}
+    assert job.progress.completed_steps == 2
+
+
+async def test_long_term_memory_is_there_for_every_kind_of_step(world: World) -> None:
+    job = await world.run("remembers", {"items": []})
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["put", [["async", 2], ["sync", 1]]]
+
+
+async def test_the_next_job_starts_when_a_place_is_free(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting for the poll, which is put off here beyond the test's patience."""
+    await world.stop()
+    monkeypatch.setattr(dispatcher, "POLL_SECONDS", 3600.0)
+    world.settings = Settings(running_jobs=1)
+    world.start()
+    jobs = [await world.submit("linear", {"items": []}) for _ in range(5)]
+    for job_id in jobs:
+        assert (await world.stopped(job_id)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("count", [0, 1])

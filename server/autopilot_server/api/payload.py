@@ -122,7 +122,7 @@ def read(payload: job_pb2.Payload) -> Json:
             raise PayloadError("`omitted` is only for responses")
         case _:
             raise PayloadError("give `json` or `json_text`")
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def parse(text: str) -> Any:
@@ -131,7 +131,9 @@ def parse(text: str) -> Any:
     if _text_depth(text) > MAX_DEPTH:
         raise PayloadError(f"it is nested more than {MAX_DEPTH} levels deep")
     try:
-        content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        content = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_object
+        )
     except json.JSONDecodeError as error:
         raise PayloadError(f"it is not JSON: {error}") from None
     except PayloadError:
@@ -146,6 +148,13 @@ def parse(text: str) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise PayloadError(f"{name} is not JSON")
+
+
+def _finite_float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise PayloadError(f"the number {digits[:40]} is too large for a double")
+    return number
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

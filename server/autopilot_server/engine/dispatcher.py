@@ -107,7 +107,12 @@ class Dispatcher:
             self._on_deadline()
         task = self._loop.create_task(self._run(claim), name=f"run of {claim.fence.job_id}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended_run)
+
+    def _ended_run(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # Only now is there room for the next job.
+        self._news.set()
 
     async def _run(self, claim: Claim) -> None:
         """Run a claimed job. Whatever happens, the job is not left RUNNING without anybody who runs it."""
@@ -128,7 +133,6 @@ class Dispatcher:
                     held,
                     extra={"job_id": claim.fence.job_id},
                 )
-            self._news.set()
 
     async def _execute(self, claim: Claim) -> None:
         workflow = self._registry.get(claim.job.spec.workflow)

@@ -7,6 +7,8 @@ from typing import Any
 from langgraph.constants import TAG_HIDDEN
 from langgraph.pregel import Pregel
 
+from autopilot_server.engine import private
+
 log = logging.getLogger(__name__)
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -18,7 +20,7 @@ def steps(graph: Graph, prefix: str = "") -> tuple[str, ...]:
     """The nodes at any depth, a subgraph's as `parent/child`. A node that is nothing but a subgraph is no step."""
     found: list[str] = []
     for name, node in graph.nodes.items():
-        if name in _EDGES_OF_THE_GRAPH or TAG_HIDDEN in (node.tags or ()):
+        if name in _EDGES_OF_THE_GRAPH or TAG_HIDDEN in (node.tags or ()) or private.is_error_handler(name):
             continue
         if isinstance(node.bound, Pregel):
             found += steps(node.bound, f"{prefix}{name}/")

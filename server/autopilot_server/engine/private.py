@@ -3,7 +3,7 @@
 `tests/engine/test_langgraph_contract.py` fails when a release changes the meaning of any of them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from langgraph._internal._constants import (
     CONFIG_KEY_STREAM,
     CONFIG_KEY_STRICT_RESUME,
     ERROR,
+    ERROR_SOURCE_NODE,
     INTERRUPT,
     NS_END,
     NS_SEP,
@@ -57,6 +58,10 @@ __all__ = [
 
 START = "__start__"
 
+# How an error handler is called in the names of steps.
+ERROR_HANDLER = "error_handler"
+_HANDLER_OF = "__error_handler__"
+
 # The entry of `configurable` that makes a graph use a saver.
 CHECKPOINTER = CONFIG_KEY_CHECKPOINTER
 
@@ -94,8 +99,24 @@ def split_namespace(namespace: str) -> list[str]:
 
 
 def node_of(part: str) -> str:
-    """The node's name in a namespace's part."""
-    return part.partition(NS_END)[0]
+    """The step's name in a namespace's part."""
+    name = part.partition(NS_END)[0]
+    return ERROR_HANDLER if is_error_handler(name) else name
+
+
+def is_error_handler(node: str) -> bool:
+    """Whether LangGraph made a node for the `error_handler` of another, or of all."""
+    return node.startswith(_HANDLER_OF) or node == "__default_error_handler__"
+
+
+def handled_node(handler: str) -> str:
+    """The node whose error a handler handles; empty when it handles those of all."""
+    return handler.removeprefix(_HANDLER_OF) if handler.startswith(_HANDLER_OF) else ""
+
+
+def handler_step(failed_step: str) -> str:
+    """The step that an error handler is shown as: inside the step whose error it handles."""
+    return f"{failed_step}/{ERROR_HANDLER}"
 
 
 def task_of(part: str) -> str:
@@ -123,6 +144,24 @@ def pending_interrupts(pending_writes: Iterable[tuple[str, str, Any]]) -> list[I
     """The questions of an open superstep that wait for an answer."""
     statuses = read_task_statuses(list(pending_writes))
     return [interrupt for status in statuses.values() for interrupt in status.pending_interrupts]
+
+
+def pending_interrupts_of_handlers(
+    pending_writes: Iterable[tuple[str, str, Any]], tasks: Collection[str]
+) -> list[tuple[str, str, Interrupt]]:
+    """The open questions of error handlers: task id, failed node, question.
+
+    Handlers are none of a snapshot's tasks, whose ids `tasks` are. The failed node is empty when several have failed.
+    """
+    writes = list(pending_writes)
+    failed = [value for _, channel, value in writes if channel == ERROR_SOURCE_NODE]
+    node = failed[0] if len(failed) == 1 else ""
+    return [
+        (task_id, node, interrupt)
+        for task_id, status in read_task_statuses(writes).items()
+        if task_id not in tasks
+        for interrupt in status.pending_interrupts
+    ]
 
 
 def finished_tasks(pending_writes: Iterable[tuple[str, str, Any]]) -> set[str]:

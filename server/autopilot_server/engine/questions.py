@@ -64,8 +64,9 @@ async def answers_to_send(
 
 
 def _pending(config: RunnableConfig, state: StateSnapshot) -> dict[str, _Asked]:
-    root = {interrupt.id for interrupt in state.interrupts}
     saver = config["configurable"][private.CHECKPOINTER]
+    root = {interrupt.id for interrupt in state.interrupts}
+    root |= {asked.interrupt.id for asked in _of_handlers(state, saver, path="")}
     thread_id = config["configurable"]["thread_id"]
     found = _innermost(state, saver, thread_id, path="", namespace="")
     return {asked.interrupt.id: asked for asked in found if asked.interrupt.id in root}
@@ -84,6 +85,18 @@ def _innermost(state: StateSnapshot, saver: Any, thread_id: str, *, path: str, n
         else:
             inner = [_Asked(interrupt, step, task.id) for interrupt in task.interrupts]
         yield from inner
+    yield from _of_handlers(state, saver, path=path)
+
+
+def _of_handlers(state: StateSnapshot, saver: Any, *, path: str) -> Iterator[_Asked]:
+    # LangGraph's snapshot leaves error handlers out.
+    found = saver.get_tuple(state.config)
+    if found is None:
+        return
+    tasks = {task.id for task in state.tasks}
+    for task_id, node, interrupt in private.pending_interrupts_of_handlers(found.pending_writes or (), tasks):
+        step = private.handler_step(path + node) if node else path + private.ERROR_HANDLER
+        yield _Asked(interrupt, step, task_id)
 
 
 def _repeated_calls(task: PregelTask, saver: Any, thread_id: str, step: str, namespace: str) -> Iterator[_Asked]:

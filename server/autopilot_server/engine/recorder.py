@@ -106,6 +106,7 @@ class Recorder:
         self._held: dict[str, StepFinished | StepFailed] = {}
         self._superstep: set[str] = set()
         self._failed_steps: dict[int, str] = {}
+        self._failed_at: dict[tuple[str, ...], dict[str, Micros]] = {}
         self._drafts: list[EventDraft] = []
         self._writes: list[WritesPut] = []
         self._progress: Progress | None = None
@@ -203,7 +204,11 @@ class Recorder:
 
     def _ended(self, namespace: tuple[str, ...], payload: Any) -> None:
         task_id = payload["id"]
+        if private.is_error_handler(payload["name"]) and task_id not in self._finished_before:
+            self._began_handler(namespace, payload)
         task = self._tasks.pop(task_id, None)
+        if payload["error"] is None and not payload["interrupts"]:
+            self._end_inside(task_id, payload["result"], told_with_own=task is not None)
         if task is None:
             return
         self._drop_active(task_id)
@@ -212,12 +217,39 @@ class Recorder:
         kind = self._ending(task, task_id, payload)
         if kind is None:
             return
+        if isinstance(kind, StepFailed):
+            self._failed_at.setdefault(namespace, {})[payload["name"]] = now()
         if private.join_namespace(namespace) in self._checkpointed and not task.written:
             # Told with the task's writes, which LangGraph is about to put.
             self._held[task_id] = kind
         else:
             self._append(kind)
             self._arm_timer()
+
+    def _end_inside(self, task_id: str, result: Any, *, told_with_own: bool) -> None:
+        """End the step that left a subgraph by a Command to a graph around it: LangGraph only tells that the node with
+        the subgraph has ended, with what the Command wrote."""
+        for child_id, child in list(self._tasks.items()):
+            if not any(private.task_of(part) == task_id for part in child.namespace):
+                continue
+            del self._tasks[child_id]
+            self._drop_active(child_id)
+            update = None if told_with_own else event_payload(_returned(result), self._payload_bytes)
+            kind = StepFinished(child.step, child_id, update, now() - child.started)
+            if told_with_own:
+                self._append(kind)
+            else:
+                self._held[task_id] = kind
+
+    def _began_handler(self, namespace: tuple[str, ...], payload: Any) -> None:
+        # LangGraph tells of an error handler only when it has ended.
+        failed = self._failed_at.get(namespace, {})
+        names = [private.handled_node(payload["name"])] if private.handled_node(payload["name"]) else list(failed)
+        name = private.handler_step(names[0]) if len(names) == 1 else private.ERROR_HANDLER
+        started = max((failed[name] for name in names if name in failed), default=now())
+        task = _Task(_path(namespace, name), namespace, started)
+        self._tasks[payload["id"]] = task
+        self._append(StepStarted(task.step, payload["id"]))
 
     def _ending(self, task: _Task, task_id: str, payload: Any) -> StepFinished | StepFailed | None:
         duration = now() - task.started
@@ -299,8 +331,9 @@ class Recorder:
             elif (task := self._tasks.get(task_id)) is not None:
                 task.written = True
             self._writes.append(put)
-            if self._active:
-                # Others of the superstep go on, for hours maybe, and may block the loop: this one is kept now.
+            if self._active or any(write.channel == private.ERROR for write in put.rows):
+                # Others of the superstep, or an error handler, go on, for hours maybe, and may block the loop: this
+                # one is kept now.
                 self._send()
             else:
                 self._arm_timer()

@@ -231,6 +231,50 @@ def handled() -> StateGraph[Any]:
     return builder.add_edge(START, "fail")
 
 
+def asks_when_failed() -> StateGraph[Any]:
+    """A question asked by an error handler. (One that is asked inside a subgraph is lost by LangGraph 1.2.)"""
+
+    def fail(state: State) -> State:
+        raise OddError("caught")
+
+    def handler(state: State, error: NodeError) -> State:
+        return {"items": [interrupt("what now?")]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("fail", fail, error_handler=handler).add_edge(START, "fail")
+
+
+def hands_off() -> StateGraph[Any]:
+    """A step that leaves its subgraph for another node of the graph around it, as agents hand off to each other."""
+
+    def leave(state: State) -> Command[Any]:
+        return Command(graph=Command.PARENT, goto="other", update={"items": ["left"]})
+
+    inside: StateGraph[Any] = StateGraph(State)
+    inside.add_node("leave", leave).add_edge(START, "leave")
+    outer: StateGraph[Any] = StateGraph(State)
+    outer.add_node("agent", inside.compile(), destinations=("other",)).add_node("other", step("other"))
+    return outer.add_edge(START, "agent")
+
+
+def remembers() -> StateGraph[Any]:
+    """Uses the long-term memory from a synchronous and from an asynchronous step."""
+
+    def put(state: State, runtime: Runtime[None]) -> State:
+        assert runtime.store is not None
+        runtime.store.put(("kept",), "sync", {"value": 1})
+        return {"items": ["put"]}
+
+    async def read(state: State, runtime: Runtime[None]) -> State:
+        assert runtime.store is not None
+        await runtime.store.aput(("kept",), "async", {"value": 2})
+        found = await runtime.store.asearch(("kept",))
+        return {"items": [sorted((item.key, item.value["value"]) for item in found)]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("put", put).add_node("read", read).add_edge(START, "put").add_edge("put", "read")
+
+
 def exits() -> StateGraph[Any]:
     def leave(state: State) -> State:
         raise SystemExit(3)
