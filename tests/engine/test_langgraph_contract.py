@@ -261,7 +261,7 @@ async def test_next_steps_are_those_that_langgraph_finds(make: Any, graph_input:
     async for state in pushed.graph.aget_state_history(pushed.config):
         saved = pushed.saver.get_tuple(state.config)
         assert saved is not None
-        expected = sorted(name for name in state.next if name != private.START)
+        expected = sorted({name for name in state.next if name != private.START})
         if saved.metadata.get("source") == "input":
             continue
         assert sorted(private.next_steps(pushed.graph, saved.checkpoint)) == expected

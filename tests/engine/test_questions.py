@@ -49,6 +49,14 @@ async def test_partial_answers_and_the_rest_asks_again(world: World) -> None:
     assert sorted(world.output(job.job_id)["items"]) == ["left=L", "right=R"]
 
 
+async def test_a_question_beside_a_step_that_fails_is_told(world: World) -> None:
+    job = await world.run("asks_beside_failure", {"items": []})
+    assert job.state is JobState.FAILED
+    assert [question.step for question in job.interrupts] == ["question"]
+    raised = [e.interrupt_raised for e in world.events(job.job_id) if e.WhichOneof("kind") == "interrupt_raised"]
+    assert [event.interrupt.interrupt_id for event in raised] == [job.interrupts[0].interrupt_id]
+
+
 async def test_an_error_handler_asks(world: World) -> None:
     job = await world.run("asks_when_failed", {"items": []})
     assert job.state is JobState.INTERRUPTED, job.error

@@ -148,6 +148,16 @@ async def test_error_handlers(world: World) -> None:
     assert world.registry.get("handled").descriptor.steps == ("fail",)
 
 
+async def test_events_stay_small_whatever_a_workflow_says_and_does(world: World) -> None:
+    job = await world.run("loud", {"items": []})
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert job.progress.message == "m" * 1024
+    events = world.events(job.job_id)
+    assert max(event.ByteSize() for event in events) < 5000
+    assert any(set(event.progress.active_steps) == {"work", "work_too"} for event in events)
+    assert ["work_too", "work"] in [list(e.checkpoint_saved.next_steps) for e in events]
+
+
 async def test_a_step_that_leaves_its_subgraph_has_finished(world: World) -> None:
     job = await world.run("hands_off", {"items": []})
     assert world.output(job.job_id)["items"] == ["left", "other"]

@@ -200,6 +200,10 @@ def test_a_retry_waits_for_its_time(box: Box) -> None:
     assert again.job.attempt == 2
     assert again.job.next_attempt_time is None
     assert again.job.error == BROKEN
+    box.end(again, JobState.PENDING, keeps_error=True)
+    assert box.job().error == BROKEN
+    # Told once, with the attempt that failed.
+    assert ["broken" in event for event in box.log()] == [False, False, True, False, False]
 
 
 def test_cancelling_always_ends_cancelled(box: Box) -> None:
@@ -216,8 +220,11 @@ def test_cancelling_always_ends_cancelled(box: Box) -> None:
 
 def test_cancel_at_once_fences_the_run_off(box: Box) -> None:
     claim = box.running()
+    busy = Progress(0.5, ("a", "b"), 1, 4, 0, 7, "hm")
+    box.store.run_write(claim.fence, RunUpdate(progress=busy)).result()
     job = box.store.job_cancel("j", reason="", etag="", grace_period=0).result()
     assert job.state is JobState.CANCELLED
+    assert job.progress == Progress(0.5, (), 1, 4, 0, None, "hm")
     assert "CANCELLING" in box.log()[-2]
     assert box.store.run_state(claim.fence) is None
     same = box.store.job_cancel("j", reason="other", etag="wrong", grace_period=0).result()

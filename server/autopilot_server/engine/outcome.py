@@ -1,20 +1,15 @@
 """How an attempt ended, and what that means for its job: every outcome becomes one RunEnd."""
 
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from langgraph.errors import GraphRecursionError, InvalidUpdateError
 
+from autopilot_server.engine.failures import StateInvalidError, describe, state_invalid
 from autopilot_server.engine.questions import Stop
-from autopilot_server.engine.recorder import StateInvalidError, state_invalid
 from autopilot_server.jobs.job import Job, JobError, JobErrorReason, Json, StartPoint, now
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.store import RunEnd
-
-# Longest text of a workflow's exception that is kept, in characters.
-MESSAGE_LENGTH = 4096
-TRACEBACK_LENGTH = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def run_end(outcome: Outcome, job: Job, *, completed_steps: int) -> RunEnd:
                 clears_start_point=True,
             )
         case GivenBack(stop):
-            return _stopped(JobState.PENDING, stop, error=job.error)
+            return replace(_stopped(JobState.PENDING, stop), keeps_error=True)
         case Failed(error, retryable, stop):
             return _failed(job, error, retryable, stop)
 
@@ -132,31 +127,3 @@ def failure(error: BaseException, step: str, *, with_traceback: bool) -> Failed:
         case _:
             described = describe(error, step, with_traceback=with_traceback)
             return Failed(described, retryable=not isinstance(error, InvalidUpdateError))
-
-
-def describe(
-    error: BaseException,
-    step: str,
-    *,
-    reason: JobErrorReason = JobErrorReason.STEP_RAISED,
-    with_traceback: bool,
-) -> JobError:
-    """An exception of a workflow as the job's error."""
-    kind = type(error)
-    text = _text(error)
-    return JobError(
-        reason=reason,
-        message=text[:MESSAGE_LENGTH],
-        step=step,
-        exception_type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        traceback="".join(traceback.format_exception(error))[-TRACEBACK_LENGTH:] if with_traceback else "",
-    )
-
-
-def _text(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        # An exception whose own __str__ raises must not take the run down with it.
-        text = ""
-    return text.encode("utf-8", "replace").decode() or type(error).__name__

@@ -171,7 +171,7 @@ def finished_tasks(pending_writes: Iterable[tuple[str, str, Any]]) -> set[str]:
 
 
 def next_steps(graph: Pregel[Any, Any, Any, Any], checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Names of the nodes that run next from a checkpoint, as LangGraph's prepare_next_tasks finds them.
+    """Names of the nodes that run next from a checkpoint, each once, as LangGraph's prepare_next_tasks finds them.
 
     A node runs when one of its trigger channels is available and newer than what the node has seen; and for each
     `Send`. Hidden nodes are left out.
@@ -191,7 +191,7 @@ def next_steps(graph: Pregel[Any, Any, Any, Any], checkpoint: Checkpoint) -> tup
             if spec.from_checkpoint(values[channel]).is_available():  # type: ignore[union-attr]
                 found.append(name)
                 break
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def _newer(version: Any, seen: Any) -> bool:

@@ -12,6 +12,7 @@ from autopilot_server.engine import private
 from autopilot_server.engine.payloads import event_payload
 from autopilot_server.engine.schemas import response_schema_json
 from autopilot_server.jobs.job import Interrupt, Json, now
+from autopilot_server.jobs.progress import step_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ async def read_stop(graph: private.Pregel[Any, Any, Any, Any], config: RunnableC
         )
         for question in asked.values()
     )
-    return Stop(questions, tuple(name for name in state.next if name != private.START))
+    return Stop(questions, step_names(name for name in state.next if name != private.START))
 
 
 async def answers_to_send(

@@ -14,9 +14,9 @@ from typing import Any
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, CheckpointTuple
 
 from autopilot_server.engine import private
+from autopilot_server.engine.failures import StateInvalidError, state_invalid
 from autopilot_server.engine.payloads import event_payload
 from autopilot_server.engine.reports import Report, ReportLimiter
-from autopilot_server.engine.serializer import NotRestorableError
 from autopilot_server.jobs.errors import StaleRunError
 from autopilot_server.jobs.events import (
     CheckpointSaved,
@@ -28,8 +28,8 @@ from autopilot_server.jobs.events import (
     StepFinished,
     StepStarted,
 )
-from autopilot_server.jobs.job import Interrupt, JobError, JobErrorReason, Micros, Progress, now
-from autopilot_server.jobs.progress import ProgressEstimate
+from autopilot_server.jobs.job import Interrupt, JobError, Micros, Progress, now
+from autopilot_server.jobs.progress import ProgressEstimate, step_names
 from autopilot_server.storage.store import (
     CheckpointPut,
     CheckpointRow,
@@ -45,16 +45,6 @@ from autopilot_server.storage.store import (
 # Events, and the writes of a superstep's last task, are kept back this long: they travel with the checkpoint that
 # follows at once. If the process dies in between, the step was never told as finished, and runs again.
 LINGER_SECONDS = 0.020
-
-
-class StateInvalidError(Exception):
-    """A step wrote a value that cannot be stored, or would not be restored. `step` is empty when it is not known."""
-
-    def __init__(self, step: str, cause: Exception) -> None:
-        """Keep the step and why."""
-        super().__init__(str(cause))
-        self.step = step
-        self.cause = cause
 
 
 @dataclass(slots=True)
@@ -102,6 +92,7 @@ class Recorder:
         self._checkpointed: set[str] = set()
         self._finished_before: set[str] = set()
         self._tasks: dict[str, _Task] = {}
+        self._started: set[str] = set()
         self._active: dict[str, tuple[str, float]] = {}
         self._held: dict[str, StepFinished | StepFailed] = {}
         self._superstep: set[str] = set()
@@ -148,6 +139,10 @@ class Recorder:
         """Record nothing any more: what a step left behind does from now on is discarded."""
         with self._lock:
             self._closed = True
+
+    def asked(self, question: Interrupt) -> bool:
+        """Whether the step that asks began in this attempt."""
+        return question.step_run_id in self._started
 
     def finish(self, *, succeeded: bool = False, questions: Sequence[Interrupt] = ()) -> RunUpdate:
         """Close, and give what remains to be told with the run's end."""
@@ -306,7 +301,7 @@ class Recorder:
         superstep = metadata.get("step", -1)
         with self._lock:
             self._refuse_when_closed()
-            steps = () if row.checkpoint_ns else self._steps_after(checkpoint)
+            steps = () if row.checkpoint_ns else step_names(self._steps_after(checkpoint))
             self._close_cached(row.checkpoint_ns)
             if not row.checkpoint_ns:
                 self._superstep = set()
@@ -363,8 +358,13 @@ class Recorder:
     # --- the log ---
 
     def _append(self, kind: EventKind) -> None:
-        if isinstance(kind, StepFinished):
-            self._estimate.completed_steps += 1
+        match kind:
+            case StepStarted():
+                self._started.add(kind.step_run_id)
+            case StepFinished():
+                self._estimate.completed_steps += 1
+            case _:
+                pass
         self._progress = self._estimate.snapshot(active=self._active, elapsed=self._elapsed())
         event = Event(
             job_id=self._claim.fence.job_id,
@@ -428,15 +428,6 @@ class Recorder:
                 self._send()
             if self._reports.waiting:
                 self._arm_timer()
-
-
-def state_invalid(error: StateInvalidError) -> JobError:
-    """The job's error for a value that cannot be stored."""
-    cause = error.cause
-    known = isinstance(cause, NotRestorableError)
-    message = str(cause) if known else f"the state cannot be stored: {cause}"
-    kind = "" if known else f"{type(cause).__module__}.{type(cause).__qualname__}"
-    return JobError(JobErrorReason.STATE_INVALID, message[:4096], error.step, kind)
 
 
 def _path(namespace: Sequence[str], name: str) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 # At most 50 reports a second and job are stored; of those that come faster the newest wins.
 MIN_INTERVAL_SECONDS = 0.020
 
+# A message is a line for people, and stands in every later event until the next one. In characters.
+MESSAGE_LENGTH = 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -27,7 +30,7 @@ class Report:
             return cls(step=step, task_id=task_id, data=value)
         rest = dict(value)
         fraction = rest.pop("progress") if _is_fraction(rest.get("progress")) else None
-        message = rest.pop("message") if isinstance(rest.get("message"), str) else ""
+        message = rest.pop("message")[:MESSAGE_LENGTH] if isinstance(rest.get("message"), str) else ""
         return cls(
             step=step,
             task_id=task_id,

@@ -17,6 +17,7 @@ from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.engine import private
 from autopilot_server.engine.checkpoints import METADATA_KEY, RunSaver
+from autopilot_server.engine.failures import describe
 from autopilot_server.engine.outcome import (
     AnswerRefused,
     Completed,
@@ -25,7 +26,6 @@ from autopilot_server.engine.outcome import (
     Interrupted,
     Outcome,
     UpdateRefused,
-    describe,
     failure,
     run_end,
 )
@@ -263,9 +263,11 @@ class Run:
 
     async def _give_back(self, outcome: Outcome) -> None:
         end = run_end(outcome, self.claim.job, completed_steps=self._recorder.completed_steps)
+        known = {question.interrupt_id: question.create_time for question in self.claim.job.interrupts}
+        questions = [replace(q, create_time=known.get(q.interrupt_id, q.create_time)) for q in end.interrupts or ()]
         update = self._recorder.finish(
             succeeded=end.to_state is JobState.SUCCEEDED,
-            questions=end.interrupts or () if end.to_state is JobState.INTERRUPTED else (),
+            questions=[q for q in questions if end.to_state is JobState.INTERRUPTED or self._recorder.asked(q)],
         )
         await store_end(self._services.store, self.fence, end, update)
 

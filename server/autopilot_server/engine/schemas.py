@@ -26,6 +26,9 @@ from autopilot_server.jobs.job import Json
 
 JsonSchema = dict[str, Any]
 
+# In characters. Schemas are in every view of a job.
+RESPONSE_SCHEMA_LENGTH = 65536
+
 # What add_messages accepts: one message or several, each an object, a [role, text] pair or a text.
 MESSAGES: JsonSchema = {
     "description": "Messages: one or a list of them, each an object, a [role, text] pair or a text.",
@@ -66,11 +69,13 @@ def describe(kind: Any, *, mode: JsonSchemaMode = "validation", lax: bool = True
 
 
 def response_schema_json(schema: Any) -> Json | None:
-    """The JSON Schema that an answer must satisfy, as text; None when the workflow gave none."""
+    """The JSON Schema that an answer must satisfy, as text; None when the workflow gave none, or one so large that no
+    client should have to receive it with each job."""
     if schema is None:
         return None
     # LangGraph turns types into JSON Schema when a question is asked.
-    return json.dumps(schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema())
+    text = json.dumps(schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema())
+    return text if len(text) <= RESPONSE_SCHEMA_LENGTH else None
 
 
 def _describe_fields(kind: Any, mode: JsonSchemaMode, lax: bool) -> Described:

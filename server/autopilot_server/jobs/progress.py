@@ -1,11 +1,20 @@
 """How far a job is, and how long it may still take: an estimate that never falls within an attempt."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from autopilot_server.jobs.job import Micros, Progress, WorkflowStatistics
 
 # An unfinished job never shows 100 %, however long it runs beyond what was expected.
 ALMOST_DONE = 0.99
+
+# Names of steps that a list of them has at most: it is in every event, and a step may run thousands of times at once.
+MOST_STEPS = 100
+
+
+def step_names(names: Iterable[str]) -> tuple[str, ...]:
+    """A list of steps as jobs and events have it: each name once, the first hundred."""
+    return tuple(islice(dict.fromkeys(names), MOST_STEPS))
 
 
 class ProgressEstimate:
@@ -34,7 +43,7 @@ class ProgressEstimate:
         self._fraction = max(self._fraction, min(ALMOST_DONE, done / total if total else 0.0))
         return Progress(
             fraction=self._fraction,
-            active_steps=tuple(step for step, _ in active.values()),
+            active_steps=step_names(step for step, _ in active.values()),
             completed_steps=self.completed_steps,
             estimated_total_steps=total if self._expected else 0,
             elapsed=elapsed,

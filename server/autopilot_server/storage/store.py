@@ -231,6 +231,8 @@ class RunEnd:
     """PENDING (a retry, a drain), INTERRUPTED, SUCCEEDED, FAILED, or a start point's former state. A job that is
     CANCELLING becomes CANCELLED whatever stands here."""
     error: JobError | None = None
+    keeps_error: bool = False
+    """True: the job's error stays what it is, as when a run is only given back."""
     output: Json | None = None
     interrupts: Sequence[Interrupt] | None = None
     """The questions that are open in the state now. None: not looked up, those of the row stay. Stored answers to

@@ -244,6 +244,46 @@ def asks_when_failed() -> StateGraph[Any]:
     return builder.add_node("fail", fail, error_handler=handler).add_edge(START, "fail")
 
 
+def asks_beside_failure() -> StateGraph[Any]:
+    """One step asks; another fails once it has."""
+    asked = asyncio.Event()
+
+    async def question(state: State) -> State:
+        asked.set()
+        return {"items": [interrupt("which?")]}
+
+    async def fail(state: State) -> State:
+        await asked.wait()
+        await asyncio.sleep(0)
+        raise OddError("broken")
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return (
+        builder.add_node("question", question)
+        .add_node("fail", fail)
+        .add_edge(START, "question")
+        .add_edge(START, "fail")
+    )
+
+
+def loud() -> StateGraph[Any]:
+    """Says and does more than anybody wants to hear."""
+
+    async def talk(state: State) -> State:
+        get_stream_writer()({"message": "m" * 3_000_000})
+        return {}
+
+    async def work(state: State) -> State:
+        return {}
+
+    def spread(state: State) -> list[Send]:
+        return [Send("work" if number % 2 else "work_too", {}) for number in range(300)]
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("talk", talk).add_node("work", work).add_node("work_too", work)
+    return builder.add_edge(START, "talk").add_conditional_edges("talk", spread, ["work", "work_too"])
+
+
 def hands_off() -> StateGraph[Any]:
     """A step that leaves its subgraph for another node of the graph around it, as agents hand off to each other."""
 

@@ -15,7 +15,6 @@ from autopilot_server.storage.sqlite.rows import (
     dumps,
     elapsed,
     interrupt_row,
-    load_error,
     load_progress,
     load_start_point,
 )
@@ -61,7 +60,7 @@ class Runs:
             row,
             JobState.RUNNING,
             # A retry keeps saying why the attempt before it failed.
-            _error_of(row),
+            keeps_error=True,
             attempt=row["attempt"] + 1,
             workflow_revision=revision,
             run_token=token,
@@ -127,7 +126,8 @@ class Runs:
         changes = self._end_changes(transaction, row, end, to_state)
         if to_state is JobState.SUCCEEDED:
             self._succeeded(transaction, row, end)
-        self._mover.move(transaction, row, to_state, error, **changes)
+        keeps_error = end.keeps_error and to_state is end.to_state
+        self._mover.move(transaction, row, to_state, error, keeps_error=keeps_error, **changes)
 
     @staticmethod
     def _end_changes(transaction: Transaction, row: Row, end: RunEnd, to_state: JobState) -> dict[str, Any]:
@@ -203,7 +203,13 @@ class Runs:
             self._mover.move(transaction, row, JobState.FAILED, _worker_lost(losses), run_ended=run_ended, **loss)
             return JobState.FAILED
         self._mover.move(
-            transaction, row, JobState.PENDING, _error_of(row), run_ended=run_ended, ready_time=transaction.now, **loss
+            transaction,
+            row,
+            JobState.PENDING,
+            keeps_error=True,
+            run_ended=run_ended,
+            ready_time=transaction.now,
+            **loss,
         )
         return JobState.PENDING
 
@@ -244,10 +250,6 @@ def stale(fence: Fence) -> StaleRunError:
 def state_of_run(row: Sequence[Any] | None) -> JobState | None:
     """See Store.run_state."""
     return None if row is None else JobState(row[0])
-
-
-def _error_of(row: Row) -> JobError | None:
-    return load_error(row["error"])
 
 
 def _worker_lost(losses: int) -> JobError:

@@ -1,6 +1,7 @@
 """How a job moves from one state to another, inside the writer's transaction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from autopilot_server.doorbell import StoredEvent
@@ -8,7 +9,7 @@ from autopilot_server.jobs.events import Event, StateChanged
 from autopilot_server.jobs.job import JobError, JobErrorReason, Micros
 from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
 from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, dump_error, elapsed, load_progress
+from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress
 from autopilot_server.storage.sqlite.writer import Transaction
 from autopilot_server.storage.store import EncodeEvent, EventDraft
 
@@ -21,12 +22,20 @@ class Mover:
         self._encode, self._retention = encode_event, retention
 
     def move(
-        self, transaction: Transaction, row: Row, to_state: JobState, error: JobError | None = None, **changes: Any
+        self,
+        transaction: Transaction,
+        row: Row,
+        to_state: JobState,
+        error: JobError | None = None,
+        *,
+        keeps_error: bool = False,
+        **changes: Any,
     ) -> dict[str, Any]:
         """Move a job that was read in this transaction; gives the row as it is now.
 
-        `changes` are further columns. Leaving RUNNING or CANCELLING clears the run's columns and counts its time;
-        finishing sets end and expiry, anything else clears them.
+        `error` is the job's from now on, and told with the move; with `keeps_error` the job's stays, and is not told
+        again. `changes` are further columns. Leaving RUNNING or CANCELLING clears the run's columns and counts its
+        time; finishing sets end and expiry, anything else clears them.
         """
         from_state, now = JobState(row["state"]), transaction.now
         if to_state not in TRANSITIONS[from_state]:
@@ -36,13 +45,13 @@ class Mover:
             "version": row["version"] + 1,
             "latest_sequence": row["latest_sequence"] + 1,
             "update_time": now,
-            "error": dump_error(error),
+            "error": row["error"] if keeps_error else dump_error(error),
             "next_attempt_time": None,
             "end_time": None,
             "expire_time": None,
         }
         if from_state in OWNED and to_state not in OWNED:
-            moved |= _released(row, changes.pop("run_ended", now))
+            moved |= _released(row, to_state, changes.pop("run_ended", now))
         if to_state in FINISHED:
             retention = self._retention if row["retention"] is None else row["retention"]
             moved |= {"end_time": now, "expire_time": now + retention}
@@ -91,10 +100,14 @@ def cancelled(reason: str) -> JobError:
     return JobError(JobErrorReason.CANCELLED, reason or "Cancelled.")
 
 
-def _released(row: Row, run_ended: Micros) -> dict[str, Any]:
+def _released(row: Row, to_state: JobState, run_ended: Micros) -> dict[str, Any]:
     """The columns of a run that is over."""
     total = elapsed(row, run_ended)
+    progress = load_progress(row, run_ended)
+    ends = to_state in (JobState.FAILED, JobState.CANCELLED)
+    remaining = None if ends else progress.estimated_remaining
     return {
+        "progress": dump_progress(replace(progress, active_steps=(), estimated_remaining=remaining)),
         "run_token": None,
         "worker_id": None,
         "claim_time": None,
