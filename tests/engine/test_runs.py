@@ -8,7 +8,7 @@ import pytest
 from autopilot.v1 import job_pb2
 from autopilot_server.config import Settings
 from autopilot_server.engine import dispatcher
-from autopilot_server.jobs.job import JobErrorReason, RetryPolicy
+from autopilot_server.jobs.job import CheckpointRef, JobErrorReason, RetryPolicy
 from autopilot_server.jobs.states import JobState
 
 from tests.engine.conftest import AT_ONCE, World
@@ -251,13 +251,21 @@ async def test_a_thread_goes_on_with_its_next_job(world: World) -> None:
 
 
 async def test_a_fork_goes_on_from_a_copy(world: World, tmp_path: Path) -> None:
-    from autopilot_server.jobs.job import CheckpointRef
-
     source = await world.run("failing", {"items": [], "folder": str(tmp_path)})
     fork = await world.run("failing", fork_from=CheckpointRef(source.job_id))
     assert fork.state is JobState.FAILED
     assert (tmp_path / "trace").read_text().split() == ["before", "fail", "fail"]
     assert fork.spec.thread_id != source.spec.thread_id
+
+
+async def test_a_fork_of_an_earlier_checkpoint_runs_what_came_next_again(world: World, tmp_path: Path) -> None:
+    source = await world.run("linear", {"items": [], "folder": str(tmp_path)})
+    saved = world.store.checkpoints_list(source.job_id, limit=100, before=None)
+    before_b = next(checkpoint for checkpoint in saved if checkpoint.next_steps == ("b",))
+    fork = await world.run("linear", fork_from=CheckpointRef(source.job_id, before_b.checkpoint_id))
+    assert world.output(fork.job_id)["items"] == ["a", "b", "c"]
+    assert (tmp_path / "trace").read_text().split() == ["a", "b", "c", "b", "c"]
+    assert world.steps(fork.job_id) == ["b", "c"]
 
 
 async def test_many_jobs_at_once(world: World) -> None:

@@ -507,7 +507,7 @@ def test_forks_copy_what_belongs_to_a_checkpoint(box: Box) -> None:
         row("t", "s2", "child:2", parents={"": "c2"}),
         row("t", "m1", "memory", parents={"": "c1"}),
         row("t", "m3", "memory", parents={"": "c3"}),
-        row("t", "c3", parent="c2"),
+        row("t", "c3", parent="c2", source="update"),
     ]
     for item in rows:
         box.store.run_write(claim.fence, RunUpdate(checkpoint=put(item, next_steps=("n",)))).result()
@@ -528,6 +528,12 @@ def test_forks_copy_what_belongs_to_a_checkpoint(box: Box) -> None:
     assert [w.channel for w in box.store.writes_get("fork", "", "c2")] == ["x", "__interrupt__"]
     assert [c.checkpoint_id for c in box.store.checkpoints_list("fork", limit=9, before=None)] == ["c2"]
     assert box.claims()[0].passed_breakpoint == "c2"
+    # Once the superstep is over, a fork runs it anew.
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("t", "c4", parent="c2", source="loop")))).result()
+    box.submit("anew", fork_from=CheckpointRef("j", "c2"))
+    copied = box.store.checkpoint_history("anew", None, before=None, limit=None)
+    assert sorted((c.checkpoint_ns, c.checkpoint_id) for c in copied) == [("", "c2"), ("memory", "m1")]
+    assert box.store.writes_get("anew", "", "c2") == []
 
 
 def test_writes_are_kept_or_replaced_as_langgraph_asks(box: Box) -> None:

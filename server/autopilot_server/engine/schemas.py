@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin
 
 import typing_extensions
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, TypeAdapter, WrapValidator
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -150,7 +150,28 @@ def _hints(kind: Any) -> Mapping[str, Any]:
         # Names that only a type checker can resolve.
         return dict.fromkeys(getattr(kind, "__annotations__", {}), Any)
     names = _field_names(kind)
-    return {name: _unqualified(hint) for name, hint in hints.items() if names is None or name in names}
+    found = {name: _unqualified(hint) for name, hint in hints.items() if names is None or name in names}
+    return {name: _with_constraints(kind, name, hint) for name, hint in found.items()} if _is_model(kind) else found
+
+
+def _with_constraints(model: type[BaseModel], name: str, hint: Any) -> Any:
+    """A model's field with what `Field(ge=0)` as its default demands; Any when a validator of its own sees the value
+    before pydantic does, and may take anything."""
+    before = _changes_its_input(model) or any(
+        validator.info.mode != "after" and (name in validator.info.fields or "*" in validator.info.fields)
+        for validator in model.__pydantic_decorators__.field_validators.values()
+    )
+    constraints = model.model_fields[name].metadata
+    if before or any(isinstance(item, BeforeValidator | PlainValidator | WrapValidator) for item in constraints):
+        return Any
+    if _reducer(hint) is not None or not constraints:
+        return hint
+    return typing.Annotated[(model.model_fields[name].annotation, *constraints)]
+
+
+def _changes_its_input(model: type[BaseModel]) -> bool:
+    """Whether a validator of the whole model sees the input before pydantic does."""
+    return any(v.info.mode != "after" for v in model.__pydantic_decorators__.model_validators.values())
 
 
 def _field_names(kind: Any) -> set[str] | None:
@@ -183,7 +204,8 @@ def _without_reducer(hint: Any) -> Any:
 def _required(kind: Any, hints: Mapping[str, Any]) -> list[str]:
     """Fields without which the first step cannot be given its state. A field with a reducer begins empty."""
     if _is_model(kind):
-        needed = [name for name, field in kind.model_fields.items() if field.is_required()]
+        fields = {} if _changes_its_input(kind) else kind.model_fields
+        needed = [name for name, field in fields.items() if field.is_required()]
     elif _is_dataclass(kind):
         needed = [
             field.name

@@ -18,11 +18,18 @@ class Source:
 
 
 def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: str) -> dict[str, Any]:
-    """Copy; gives the columns of the new job's row that follow from it."""
+    """Copy; gives the columns of the new job's row that follow from it.
+
+    What tasks of the checkpoint's superstep have done goes with it while the superstep is open, as after a failure or
+    at a question. When the source went on from it, the fork runs the superstep anew.
+    """
     places = transaction.execute(SQL.checkpoint_list_places, {"thread_id": source.thread_id}).fetchall()
+    still_open = not any(_continues(p, source.checkpoint_id) for p in places)
     roots = _ancestry(places, source) if source.with_ancestors else [source.checkpoint_id]
     chosen = [("", checkpoint_id) for checkpoint_id in roots]
-    chosen += [(p["checkpoint_ns"], p["checkpoint_id"]) for p in places if _belongs(p, source.checkpoint_id)]
+    chosen += [
+        (p["checkpoint_ns"], p["checkpoint_id"]) for p in places if _belongs(p, source.checkpoint_id, still_open)
+    ]
     for checkpoint_ns, checkpoint_id in chosen:
         place = {
             "thread_id": source.thread_id,
@@ -33,7 +40,8 @@ def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: st
             "to_job": to_job if (checkpoint_ns, checkpoint_id) == ("", source.checkpoint_id) else None,
         }
         transaction.execute(SQL.checkpoint_copy, place)
-        transaction.execute(SQL.write_copy, place)
+        if still_open or (checkpoint_ns, checkpoint_id) != ("", source.checkpoint_id):
+            transaction.execute(SQL.write_copy, place)
     return {
         "checkpoint_id": source.checkpoint_id,
         "next_steps": _next_steps(transaction, to_job),
@@ -52,15 +60,26 @@ def _ancestry(places: list[Any], source: Source) -> list[str]:
     return line
 
 
-def _belongs(place: Any, root_id: str) -> bool:
-    """Whether a subgraph's checkpoint belongs to a root checkpoint: it was made while its tasks ran, or it is part of
-    the memory of a subgraph that keeps its state (no ':' in its namespace)."""
+def _continues(place: Any, root_id: str) -> bool:
+    """Whether a checkpoint is that of the superstep after another: not an edit of it, or a way back to it."""
+    return (
+        not place["checkpoint_ns"]
+        and place["parent_checkpoint_id"] == root_id
+        and json.loads(place["metadata"]).get("source") == "loop"
+    )
+
+
+def _belongs(place: Any, root_id: str, still_open: bool) -> bool:
+    """Whether a subgraph's checkpoint belongs to a root checkpoint: it was made while its tasks ran, which counts while
+    its superstep is open, or it is part of the memory of a subgraph that keeps its state (no ':' in its namespace)."""
     if not place["checkpoint_ns"]:
         return False
     parent = json.loads(place["metadata"]).get("parents", {}).get("")
     if parent is None:
         return False
-    return bool(parent == root_id or (":" not in place["checkpoint_ns"] and parent <= root_id))
+    if parent == root_id:
+        return still_open
+    return ":" not in place["checkpoint_ns"] and bool(parent < root_id)
 
 
 def _next_steps(transaction: Transaction, job_id: str) -> str:
