@@ -109,11 +109,16 @@ class Checks:
         """Names of steps at which to stop. Only the workflow's own nodes have breakpoints, not its subgraphs'."""
         if len(value) > MAX_STEPS:
             self.add(field, f"must have at most {MAX_STEPS} steps")
-        top = None if known is None else {step.partition("/")[0] for step in known}
         for index, step in enumerate(value[:MAX_STEPS]):
-            if top is not None and step != "*" and step not in top:
-                self.add(f"{field}[{index}]", f"the workflow has no step {step[:100]!r}")
+            if known is not None and step != "*":
+                self._breakpoint(step, f"{field}[{index}]", known)
         return tuple(value)
+
+    def _breakpoint(self, step: str, field: str, known: tuple[str, ...]) -> None:
+        top = dict.fromkeys(name.partition("/")[0] for name in known)
+        if step not in top:
+            where = "is inside a subgraph" if step in known else "is no step of the workflow"
+            self.add(field, f"{step[:100]!r} {where}; breakpoints can be set at {', '.join(top)[:MAX_REASON]}")
 
     # --- numbers ---
 

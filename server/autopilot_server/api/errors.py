@@ -10,10 +10,11 @@ import grpc
 import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from autopilot_server.jobs.errors import InternalError, ServiceError
+from autopilot_server.jobs.errors import FieldInvalidError, InternalError, ServiceError, Violation
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("autopilot_server.rpc")
@@ -82,6 +83,27 @@ def _public(error: BaseException, method: str) -> ServiceError:
 Handler = Callable[[Any, Any], Any]
 
 
+class _Undecodable:
+    """Stands for a request whose bytes are no message."""
+
+
+def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def decode_or_refuse(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except DecodeError:
+            return _Undecodable()
+
+    return decode_or_refuse
+
+
+def _decoded(request: Any) -> Any:
+    if isinstance(request, _Undecodable):
+        text = "the request's bytes are no message of the method's type"
+        raise FieldInvalidError(f"{text}: generate the client from the contract.", violations=[Violation("", text)])
+    return request
+
+
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Gives every RPC its rich errors, and its line in the access log."""
 
@@ -98,10 +120,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             # Watches give bytes: stored events are put together, not parsed and serialized again.
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method), handler.request_deserializer, None
+                _streaming(handler.unary_stream, method), _decoder(handler.request_deserializer), None
             )
         return grpc.unary_unary_rpc_method_handler(
-            _unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+            _unary(handler.unary_unary, method), _decoder(handler.request_deserializer), handler.response_serializer
         )
 
 
@@ -109,7 +131,7 @@ def _unary(handle: Handler, method: str) -> Handler:
     async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         started = time.monotonic()
         try:
-            response = await handle(request, context)
+            response = await handle(_decoded(request), context)
         except Exception as error:
             # Also faults of the program: they must reach the client as a status, and the log once.
             await _abort(context, _public(error, method), method, started)
@@ -124,7 +146,7 @@ def _streaming(handle: Handler, method: str) -> Handler:
     async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         started = time.monotonic()
         try:
-            async for response in handle(request, context):
+            async for response in handle(_decoded(request), context):
                 yield response
         except Exception as error:
             # As in _unary.
