@@ -9,8 +9,9 @@ from dataclasses import Field, fields
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from autopilot_server.config import Settings, environment_name
+from autopilot_server.config import SettingError, Settings, environment_name, flag_name
 from autopilot_server.jobs.errors import StartupError
 
 # A server that cannot start because of what it was given.
@@ -24,14 +25,10 @@ def _option(field: Field[Any]) -> Callable[[Any], Any]:
         kind = {"is_flag": True}
     elif isinstance(default, tuple):
         kind = {"multiple": True}
-    elif isinstance(default, int):
-        kind = {"type": click.IntRange(min=0)}
-    elif isinstance(default, float):
-        kind = {"type": click.FloatRange(min=0)}
     elif "choices" in field.metadata:
         kind = {"type": click.Choice(field.metadata["choices"])}
     return click.option(
-        f"--{field.name.replace('_', '-')}",
+        flag_name(field.name),
         field.name,
         default=default,
         show_default=True,
@@ -40,6 +37,21 @@ def _option(field: Field[Any]) -> Callable[[Any], Any]:
         help=field.metadata["help"],
         **kind,
     )
+
+
+def _settings(values: dict[str, Any]) -> Settings:
+    """The settings. Ends the process when one is out of its range, and names it as it was given."""
+    try:
+        return Settings(**values)
+    except SettingError as error:
+        number = f"{error.value:.10g}" if isinstance(error.value, float) else error.value
+        source = click.get_current_context().get_parameter_source(error.name)
+        if source is ParameterSource.ENVIRONMENT:
+            given = f"{environment_name(error.name)}={number}"
+        else:
+            given = f"{flag_name(error.name)} {number}"
+        click.echo(f"autopilot: {given}: {error}", err=True)
+        sys.exit(EXIT_USAGE)
 
 
 def _serve(**values: Any) -> None:
@@ -51,10 +63,10 @@ def _serve(**values: Any) -> None:
 
     Stops on SIGTERM or Ctrl-C: running jobs drain to a checkpoint, and the next start goes on with them.
     """
-    # Imported here: the settings are shown without loading LangGraph.
+    settings = _settings(values)
+    # Imported here: the settings are shown and checked without loading LangGraph.
     from autopilot_server import app, logs
 
-    settings = Settings(**values)
     logs.configure(level=settings.log_level, log_format=settings.log_format)
     code = 0
     try:

@@ -4,13 +4,38 @@ The flag is the field's name with dashes, the variable the name in capitals behi
 server reads the environment.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+_DAY = 86400
 
-def setting(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
-    """A field of Settings: its default, the text of its flag in --help, and the values it may have if not any."""
-    return field(default=default, metadata={"help": text} | ({"choices": choices} if choices else {}))
+# As long as a request may ask for; later times do not fit the contract's timestamps.
+_CENTURY = 100 * 366 * _DAY
+
+
+class SettingError(ValueError):
+    """A setting has a value out of its range. The message says what the range is."""
+
+    def __init__(self, name: str, value: float, why: str) -> None:
+        """`name`: the field of Settings."""
+        super().__init__(why)
+        self.name, self.value = name, value
+
+
+def setting(
+    default: Any, text: str, *, choices: tuple[str, ...] = (), within: tuple[float, float] | None = None
+) -> Any:
+    """A field of Settings: its default, the text of its flag in --help, and the values it may have if not any.
+
+    `within`: the least and the greatest value of a number; every number has them.
+    """
+    metadata: dict[str, Any] = {"help": text}
+    if choices:
+        metadata["choices"] = choices
+    if within is not None:
+        metadata |= {"within": within, "help": f"{text} From {within[0]:,} to {within[1]:,}."}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,29 +46,61 @@ class Settings:
     database: str = setting("sqlite:///autopilot.db", "Where jobs live: sqlite:///PATH, PATH relative or absolute.")
     listen: str = setting("127.0.0.1:50051", "Address to serve gRPC on. Port 0: any free one.")
 
-    threads: int = setting(64, "Threads for synchronous steps.")
-    running_jobs: int = setting(1000, "Jobs that run at once; more wait as PENDING.")
-    unfinished_jobs: int = setting(100_000, "Jobs that may be unfinished at once; more are refused.")
-    max_worker_losses: int = setting(
-        10, "Losses of its worker in a row, without a new checkpoint, after which a job is FAILED."
+    threads: int = setting(64, "Threads for synchronous steps.", within=(1, 10_000))
+    running_jobs: int = setting(1000, "Jobs that run at once; more wait as PENDING.", within=(1, 1_000_000))
+    unfinished_jobs: int = setting(
+        100_000, "Jobs that may be unfinished at once; more are refused.", within=(1, 1_000_000_000)
     )
-    loop_stall_seconds: float = setting(1.0, "Log a step that blocks the engine's event loop for this long.")
-    drain_seconds: float = setting(30.0, "How long running jobs may take to reach a checkpoint at shutdown.")
+    max_worker_losses: int = setting(
+        10,
+        "Losses of its worker in a row, without a new checkpoint, after which a job is FAILED.",
+        within=(1, 1_000_000),
+    )
+    loop_stall_seconds: float = setting(
+        1.0, "Log a step that blocks the engine's event loop for this long.", within=(0.01, 3600)
+    )
+    drain_seconds: float = setting(
+        30.0, "How long running jobs may take to reach a checkpoint at shutdown.", within=(0, _DAY)
+    )
     allowed_types: tuple[str, ...] = setting(
         (), "Classes, as module:Class, that checkpoints may hold besides those of the workflows' schemas."
     )
     return_tracebacks: bool = setting(False, "Return the tracebacks of failed steps to clients.")
 
-    payload_bytes: int = setting(1 << 20, "Largest JSON value of a request, and largest output of a job.")
-    concurrent_rpcs: int = setting(12_000, "RPCs at once; more are refused.")
-    watches: int = setting(10_000, "Watches and waits at once; more are refused.")
-    default_grace_seconds: float = setting(10.0, "Cancel's grace period when the request names none.")
+    # At most 2 MiB: one payload then fits into a response, which has 3 MiB, and into a request of 16 MiB even as a
+    # google.protobuf.Value, which takes up to 5.5 times the room of its text.
+    payload_bytes: int = setting(
+        1 << 20, "Largest JSON value of a request, and largest output of a job.", within=(1 << 10, 2 << 20)
+    )
+    concurrent_rpcs: int = setting(12_000, "RPCs at once; more are refused.", within=(1, 1_000_000))
+    watches: int = setting(10_000, "Watches and waits at once; more are refused.", within=(1, 1_000_000))
+    default_grace_seconds: float = setting(10.0, "Cancel's grace period when the request names none.", within=(0, _DAY))
 
-    retention_seconds: float = setting(30 * 86400.0, "How long finished jobs are kept.")
-    prune_interval_seconds: float = setting(60.0, "How often expired jobs are looked for.")
+    retention_seconds: float = setting(30 * 86400.0, "How long finished jobs are kept.", within=(0, _CENTURY))
+    prune_interval_seconds: float = setting(60.0, "How often expired jobs are looked for.", within=(0.1, _DAY))
 
     log_level: str = setting("info", "How much to log.", choices=("debug", "info", "warning", "error"))
     log_format: str = setting("text", "text for people, json for machines.", choices=("text", "json"))
+
+    def __post_init__(self) -> None:
+        """Check the numbers. SettingError for the first that is out of its range."""
+        for each in fields(self):
+            if "within" in each.metadata:
+                _check(each.name, getattr(self, each.name), *each.metadata["within"])
+
+
+def _check(name: str, value: float, least: float, most: float) -> None:
+    if math.isnan(value):
+        raise SettingError(name, value, "must be a number")
+    if value < least:
+        raise SettingError(name, value, f"must be at least {least:,}")
+    if value > most:
+        raise SettingError(name, value, f"must be at most {most:,}")
+
+
+def flag_name(name: str) -> str:
+    """The flag of a setting."""
+    return f"--{name.replace('_', '-')}"
 
 
 def environment_name(name: str) -> str:
