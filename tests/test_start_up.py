@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -45,6 +48,18 @@ class Place:
         (line,) = done.stderr.splitlines()
         assert line.startswith("autopilot: ")
         return line.removeprefix("autopilot: ")
+
+    @contextmanager
+    def serving(self, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """A server that starts."""
+        command = [AUTOPILOT, "serve", "--listen", "127.0.0.1:0", *options]
+        with subprocess.Popen(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server:
+            try:
+                yield server
+            finally:
+                server.kill()
 
 
 @pytest.fixture
@@ -89,3 +104,99 @@ def test_a_setting_is_named_as_it_was_given(place: Place) -> None:
     assert place.refused("--retention-seconds", "nan") == "--retention-seconds nan: must be a number"
     assert place.refused(AUTOPILOT_WATCHES="0") == "AUTOPILOT_WATCHES=0: must be at least 1"
     assert place.refused("--watches", "-2", AUTOPILOT_WATCHES="5") == "--watches -2: must be at least 1"
+
+
+# --- database and address: said before the workflows are loaded ---
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("sqlite:///:memory:", "jobs must outlive the process; give a file"),
+        ("sqlite:///./:memory:", "jobs must outlive the process; give a file"),
+        ("mysql://x", "give it as sqlite:///PATH"),
+        ("sqlite:///", "give it as sqlite:///PATH"),
+        ("sqlite:////", "/ is not a file"),
+        ("sqlite:///.", ". is not a file"),
+        ("sqlite:////dev/null", "/dev/null is not a file"),
+        ("sqlite:///none/jobs.db", "there is no folder none"),
+    ],
+)
+def test_a_database_that_can_be_none_is_refused_first(place: Place, url: str, why: str) -> None:
+    line = place.refused("--config", "missing.json", "--database", url)
+    assert line.startswith(f"cannot use the database {url!r}: ")
+    assert why in line
+    assert [path.name for path in place.folder.iterdir()] == ["langgraph.json"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["nowhere", ":50051", "127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:²", "::1:50051", "[x]:1", "unix:/tmp/socket:1"],
+)
+def test_an_address_out_of_form_is_refused_first(place: Place, address: str) -> None:
+    line = place.refused("--config", "missing.json", "--listen", address)
+    assert line == f"cannot listen on {address!r}: give --listen as HOST:PORT, as 127.0.0.1:50051 or [::1]:50051"
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("nosuchhost.invalid", "the host 'nosuchhost.invalid' is not known"),
+        ("a..b", "the host 'a..b' is not known"),
+        # Of a range that is kept for documents.
+        ("192.0.2.1", "Cannot assign requested address"),
+    ],
+)
+def test_a_host_that_is_not_this_machine_s(place: Place, host: str, why: str) -> None:
+    assert place.refused("--listen", f"{host}:0") == f"cannot listen on {host}:0: {why}; choose another with --listen"
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted"),
+    [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("127.0.0.1", "localhost"), ("::1", "[::1]")],  # noqa: S104
+)
+def test_a_port_in_use(place: Place, taken: str, wanted: str) -> None:
+    try:
+        other = socket.create_server((taken, 0), family=socket.AF_INET6 if ":" in taken else socket.AF_INET)
+    except OSError:
+        pytest.skip(f"this machine has no {taken}")
+    with other:
+        address = f"{wanted}:{other.getsockname()[1]}"
+        line = place.refused("--listen", address)
+    assert line == f"cannot listen on {address}: the port is in use; choose another with --listen"
+
+
+def test_the_port_of_a_killed_server_is_free_at_once(place: Place) -> None:
+    address = "127.0.0.1:0"
+    for _ in range(2):
+        with place.serving("--listen", address) as server:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[-1]
+            # A connection that the kill ends from the server's side, and that therefore lingers there.
+            host, port = address.rsplit(":", 1)
+            with socket.create_connection((host, int(port))) as connection:
+                connection.recv(1)
+                server.kill()
+                server.wait()
+
+
+# --- allowed types ---
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("nomod:X", "cannot import nomod: ModuleNotFoundError: No module named 'nomod'"),
+        ("leaves:X", "cannot import leaves: SystemExit: 3"),
+        ("types_of_mine:Missing", "the module has no class 'Missing'; give a class as module:Class"),
+        ("types_of_mine:number", "the module has no class 'number'; give a class as module:Class"),
+        ("types_of_mine:OrderedDict", "the class is defined elsewhere: give collections:OrderedDict"),
+    ],
+)
+def test_an_allowed_type_must_be_a_class(place: Place, given: str, why: str) -> None:
+    # Beside langgraph.json, and so importable.
+    place.write("types_of_mine.py", "from collections import OrderedDict\nnumber = 1\nclass Mine: ...\n")
+    place.write("leaves.py", "import sys\nsys.exit(3)\n")
+    assert place.refused("--allowed-types", "types_of_mine:Mine", "--allowed-types", given) == (
+        f"--allowed-types {given}: {why}"
+    )

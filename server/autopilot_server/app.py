@@ -2,16 +2,18 @@
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import uuid_utils
 
 from autopilot_server.api.events import encode_event
-from autopilot_server.api.server import ApiServer
+from autopilot_server.api.server import ApiServer, listen_address
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.engine.clockwork import Deadlines, Pruner
@@ -20,7 +22,8 @@ from autopilot_server.engine.memory import open_memory
 from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.serializer import StrictSerializer, allowed_types
 from autopilot_server.engine.values_reader import ValuesReader
-from autopilot_server.engine.workflows import Registry
+from autopilot_server.engine.workflows import Registry, error_line
+from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.storage import database_path, open_store
 from autopilot_server.storage.store import Store
@@ -51,8 +54,13 @@ class App:
 
         StartupError, with one line for the operator, when any of it cannot be done.
         """
+        # First what is told at once: the workflows take a while to load.
+        listen_address(settings.listen)
+        database_path(settings.database)
+        allowed = allowed_types(settings.allowed_types)
         registry = Registry.load(Path(settings.config))
-        serde = StrictSerializer(allowed_msgpack_modules=allowed_types(settings.allowed_types))
+        _check_classes(allowed or ())
+        serde = StrictSerializer(allowed_msgpack_modules=allowed)
         doorbell = Doorbell()
         health = _Health(asyncio.get_running_loop())
         store = open_store(
@@ -119,6 +127,26 @@ class _Health:
         log.log(logging.INFO if healthy else logging.ERROR, "database %s", "is back" if healthy else "is away")
         if self.api is not None:
             self._loop.call_soon_threadsafe(self.api.set_healthy, healthy)
+
+
+def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:
+    """Refuse, with StartupError, what checkpoints could not hold although the setting allows it.
+
+    Only once the workflows are loaded: the classes may be theirs.
+    """
+    for module, name in allowed:
+        where = f"--allowed-types {module}:{name}"
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except (Exception, SystemExit) as error:
+            # Whatever the user's module raises while it is imported.
+            log.debug("cannot import %s", module, exc_info=error)
+            raise StartupError(f"{where}: cannot import {module}: {error_line(error)}") from error
+        if not isinstance(found, type):
+            raise StartupError(f"{where}: the module has no class {name!r}; give a class as module:Class")
+        # A checkpoint names the place of the definition.
+        if (found.__module__, found.__name__) != (module, name):
+            raise StartupError(f"{where}: the class is defined elsewhere: give {found.__module__}:{found.__name__}")
 
 
 async def _recover(store: Store, settings: Settings) -> None:

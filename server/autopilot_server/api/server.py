@@ -1,7 +1,10 @@
 """The gRPC server: listens, reports its health, and stops in order."""
 
 import asyncio
+import errno
 import logging
+import socket
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -36,6 +39,18 @@ _OPTIONS = [
 ]
 
 
+def listen_address(text: str) -> tuple[str, int]:
+    """The host, without brackets, and the port of the setting `listen`. StartupError when it is out of form."""
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    # A colon without brackets: an IPv6 address whose end could be a port or not, or a scheme of gRPC's own.
+    if not host or not is_port or bracketed != (":" in host):
+        raise StartupError(f"cannot listen on {text!r}: give --listen as HOST:PORT, as 127.0.0.1:50051 or [::1]:50051")
+    return host, int(port)
+
+
 class ApiServer:
     """Serves a store's jobs. Lives in one event loop."""
 
@@ -60,9 +75,8 @@ class ApiServer:
     async def start(self) -> int:
         """Listen. The port. StartupError when the address cannot be used."""
         address = self._settings.listen
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise StartupError(f"cannot listen on {address!r}: give --listen as HOST:PORT, as 127.0.0.1:50051")
+        if (obstacle := _obstacle(*listen_address(address))) is not None:
+            raise StartupError(f"cannot listen on {address}: {obstacle}; choose another with --listen")
         try:
             bound = self._server.add_insecure_port(address)
         except RuntimeError:
@@ -99,3 +113,36 @@ class ApiServer:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE):
             await self._health.set(name, status)
+
+
+def _obstacle(host: str, port: int) -> str | None:
+    """Why nothing can listen there; None when nothing is known to be in the way.
+
+    gRPC only says that it failed, and writes the reason to stderr in a form of its own.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        return f"the host {host!r} is not known"
+    errors = [error for family, _, _, _, address in found if (error := _bind_error(family, address)) is not None]
+    # One of a name's addresses in use is enough: some clients would reach the other server.
+    if any(error.errno == errno.EADDRINUSE for error in errors):
+        return "the port is in use"
+    # Of the rest one has to work: localhost may have an IPv6 address where the machine has none.
+    return errors[0].strerror if len(errors) == len(found) else None
+
+
+def _bind_error(family: int, address: Any) -> OSError | None:
+    try:
+        probe = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        # A machine without IPv6, on which gRPC takes [::] for all IPv4 addresses.
+        return None
+    with probe:
+        # As gRPC: connections of a killed server that still linger are not in the way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            return error
+    return None

@@ -107,7 +107,7 @@ def _target(folder: Path, path: Path, entry: GraphEntry) -> Any:
     except Exception as error:
         # Whatever the user's module raises while it is imported.
         log.debug("cannot import %s", entry.location, exc_info=error)
-        raise StartupError(f"{where}: cannot be imported: {type(error).__name__}: {_line(error)}") from error
+        raise StartupError(f"{where}: cannot be imported: {error_line(error)}") from error
     if not hasattr(module, entry.variable):
         raise StartupError(f"{where}: the module has no variable {entry.variable!r}")
     return getattr(module, entry.variable)
@@ -152,7 +152,7 @@ def _load(path: Path, entry: GraphEntry, target: Any, sources: dict[str, bytes])
     except Exception as error:
         # A graph that does not compile, or a factory that fails: the user's code.
         log.debug("cannot load %s", entry.name, exc_info=error)
-        raise StartupError(f"{where}: cannot be loaded: {type(error).__name__}: {_line(error)}") from error
+        raise StartupError(f"{where}: cannot be loaded: {error_line(error)}") from error
 
 
 def _graph_or_factory(target: Any) -> tuple[Graph | None, Factory | None]:
@@ -287,5 +287,6 @@ def _report(name: str, given: Described, types: Sequence[Any]) -> None:
                 )
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+def error_line(error: BaseException) -> str:
+    """An error of the user's code, as one line that is not too long."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,5 +1,6 @@
 """Where jobs live. The only package that holds SQL."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,24 @@ _SCHEME = "sqlite:///"
 
 
 def database_path(url: str) -> Path:
-    """The file of a database, `sqlite:///PATH`. StartupError for any other."""
+    """The file of a database, `sqlite:///PATH`, which need not be there yet. StartupError for what can be none."""
     if not url.startswith(_SCHEME) or len(url) == len(_SCHEME):
         raise StartupError(f"cannot use the database {url!r}: give it as sqlite:///PATH, with --database")
-    return Path(url.removeprefix(_SCHEME))
+    path = Path(url.removeprefix(_SCHEME))
+    # SQLite's name for a database of one connection; ours has many, and jobs must outlive the process.
+    if str(path) == ":memory:":
+        raise StartupError(
+            f"cannot use the database {url!r}: jobs must outlive the process; give a file, as sqlite:///autopilot.db"
+        )
+    # os.path: answers, where pathlib raises, when a folder on the way may not be read.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise StartupError(f"cannot use the database {url!r}: {path} is not a file; give one with --database")
+    if not os.path.isdir(path.parent):
+        raise StartupError(
+            f"cannot use the database {url!r}: there is no folder {path.parent}; make it, or choose another with "
+            "--database"
+        )
+    return path
 
 
 def open_store(
