@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 from autopilot_server.config import SettingError, Settings
+from autopilot_server.engine import langgraph_json
+from autopilot_server.engine.workflows import Registry
+from autopilot_server.jobs.errors import StartupError
 
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
 HELLO = Path(__file__).parents[1] / "examples/hello/hello.py"
+
+KEYS = "backoff_multiplier, initial_backoff_seconds, max_attempts, max_backoff_seconds"
 
 
 class Place:
@@ -200,3 +205,120 @@ def test_an_allowed_type_must_be_a_class(place: Place, given: str, why: str) -> 
     assert place.refused("--allowed-types", "types_of_mine:Mine", "--allowed-types", given) == (
         f"--allowed-types {given}: {why}"
     )
+
+
+# --- langgraph.json and the workflows ---
+
+
+GRAPHS = """
+import sys
+from typing import TypedDict
+from langgraph.graph import START, StateGraph
+from langgraph.checkpoint.memory import InMemorySaver
+
+class State(TypedDict):
+    text: str
+
+class Plain:
+    pass
+
+def leaves():
+    sys.exit(3)
+
+async def leaves_async(config):
+    sys.exit("no key")
+
+number = 1
+builder = StateGraph(State).add_node("step", lambda state: {}).add_edge(START, "step")
+checkpointed = builder.compile(checkpointer=InMemorySaver())
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "why"),
+    [
+        ("State", "the class State is neither a graph nor a function that makes one"),
+        ("Plain", "the class Plain is neither a graph nor a function that makes one"),
+        ("number", "a value of type int is neither a graph nor a function that makes one"),
+        ("leaves", "cannot be loaded: SystemExit: 3"),
+        ("leaves_async", "cannot be loaded: SystemExit: no key"),
+    ],
+)
+def test_a_variable_that_is_no_graph(place: Place, variable: str, why: str) -> None:
+    place.write("graphs.py", GRAPHS)
+    place.configure({"mine": f"./graphs.py:{variable}"})
+    assert place.refused() == f"langgraph.json: graph 'mine': ./graphs.py:{variable}: {why}"
+
+
+def test_a_module_that_ends_the_process(place: Place) -> None:
+    place.write("script.py", "import sys\nsys.exit(3)\n")
+    place.configure({"mine": "./script.py:graph"})
+    why = "cannot be imported: SystemExit: 3"
+    assert place.refused() == f"langgraph.json: graph 'mine': ./script.py:graph: {why}"
+
+
+def test_a_checkpointer_of_a_workflow_s_own_is_reported_with_its_name(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A module of this process: its name must be no other test's.
+    place.write("of_start_up.py", GRAPHS)
+    place.configure({"mine": "./of_start_up.py:checkpointed"})
+    Registry.load(place.folder / "langgraph.json")
+    assert "workflow mine has a checkpointer of its own" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ({"max_attempts": -1}, "max_attempts is -1: must be a whole number from 1 to 1,000,000"),
+        ({"max_attempts": 2.5}, "max_attempts is 2.5: must be a whole number from 1 to 1,000,000"),
+        ({"max_backoff_seconds": "10"}, "max_backoff_seconds is '10': must be a number from 0 to 1,000,000"),
+        ({"backoff_multiplier": float("nan")}, "backoff_multiplier is nan: must be a number from 1 to 1,000,000"),
+        ({"max_attempts": True}, "max_attempts is True: must be a whole number from 1 to 1,000,000"),
+        ({"zz": 1}, f"there is no 'zz'; there are {KEYS}"),
+        (3, f"must be an object with {KEYS}"),
+    ],
+)
+def test_a_retry_policy_says_what_is_wrong(place: Place, policy: object, why: str) -> None:
+    place.configure({"mine": {"path": f"{HELLO}:graph", "retry_policy": policy}})
+    with pytest.raises(StartupError) as refused:
+        langgraph_json.read(place.folder / "langgraph.json")
+    assert str(refused.value).endswith(f"graph 'mine': retry_policy: {why}")
+
+
+@pytest.mark.parametrize("item", ["nopkgxyz", "nopkgxyz[extra]>=1,<2", "nopkgxyz @ git@host:x", "no/folder"])
+def test_a_package_that_is_not_installed(place: Place, item: str) -> None:
+    place.configure({"mine": f"{HELLO}:graph"}, dependencies=[item])
+    assert place.refused().startswith(f"langgraph.json: dependencies: {item!r} is neither installed nor a folder: ")
+
+
+def test_dependencies_as_langgraph_s_users_write_them(place: Place) -> None:
+    place.write("flows/of_a_folder.py", "")
+    place.write("agents/of_an_agent.py", "")
+    requirements = [
+        "langgraph",
+        "LangChain_Core>=0.1",
+        "langgraph-checkpoint[extra] ~= 4.0",
+        "pydantic @ https://example.com/pydantic.whl",
+        "git+https://example.com/x.git",
+        "nopkgxyz; sys_platform == 'win32'",
+    ]
+    place.configure({"mine": f"{HELLO}:graph"}, dependencies=[*requirements, "./flows", "agents"])
+    read = langgraph_json.read(place.folder / "langgraph.json")
+    assert read.dependencies == (place.folder / "flows", place.folder / "agents")
+    place.configure({"mine": f"{HELLO}:graph"}, dependencies=["./missing"])
+    assert place.refused() == f"langgraph.json: dependencies: there is no folder {place.folder / 'missing'}"
+
+
+def test_a_folder_in_place_of_the_file(place: Place) -> None:
+    assert place.refused("--config", ".") == ". is a folder: give langgraph.json with --config"
+    place.write("empty/file", "")
+    assert place.refused("--config", "empty") == "empty is a folder: give the file of your workflows with --config"
+
+
+def test_variables_that_cannot_be_set(place: Place) -> None:
+    place.configure({"mine": f"{HELLO}:graph"}, env={"A=B": "x"})
+    assert place.refused() == "langgraph.json: env: 'A=B' cannot be set: a name has no '=', and nothing a NUL"
+    (place.folder / ".env").write_bytes(b"A=\xff\n")
+    place.configure({"mine": f"{HELLO}:graph"}, env=".env")
+    assert place.refused().startswith(f"langgraph.json: env: cannot read {place.folder / '.env'}: 'utf-8'")

@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import re
+import sys
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from autopilot_server.jobs.job import SECOND, RetryPolicy
 log = logging.getLogger(__name__)
 
 NAME = re.compile(r"[a-zA-Z0-9._-]{1,100}")
+
+# A requirement of pip's: the name, then extras, a version, a marker or a URL.
+_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*([\[(<>=!~;@].*)?")
 
 _UNDERSTOOD = {"graphs", "env", "dependencies", "$schema"}
 
@@ -77,6 +82,10 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StartupError(f"there is no {path}: name the file of your workflows with --config") from None
+    except IsADirectoryError:
+        inside = path / "langgraph.json"
+        file = inside if inside.is_file() else "the file of your workflows"
+        raise StartupError(f"{path} is a folder: give {file} with --config") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"cannot read {path}: {error}") from None
     except (json.JSONDecodeError, RecursionError) as error:
@@ -112,12 +121,16 @@ def _entry(path: Path, name: str, value: Any) -> GraphEntry:
 def _retry_policy(path: Path, name: str, value: Any) -> RetryPolicy:
     """Our extension: how failed attempts of the workflow's jobs are repeated, unless the job says it."""
     where = f"{path}: graph {name!r}: retry_policy"
-    if not isinstance(value, dict) or value.keys() - _RETRY_FIELDS:
-        raise StartupError(f"{where}: an object with {', '.join(sorted(_RETRY_FIELDS))}")
+    if not isinstance(value, dict):
+        raise StartupError(f"{where}: must be an object with {', '.join(sorted(_RETRY_FIELDS))}")
     for key, number in value.items():
+        if key not in _RETRY_FIELDS:
+            raise StartupError(f"{where}: there is no {key!r}; there are {', '.join(sorted(_RETRY_FIELDS))}")
+        kind = "whole number" if key == "max_attempts" else "number"
         least = 1 if key in ("max_attempts", "backoff_multiplier") else 0
-        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= 10**6:
-            raise StartupError(f"{where}.{key}: a number from {least} to 1,000,000")
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or not least <= number <= 10**6 or (kind == "whole number" and number != int(number)):
+            raise StartupError(f"{where}: {key} is {number!r:.50}: must be a {kind} from {least} to 1,000,000")
     default = RetryPolicy()
     return RetryPolicy(
         max_attempts=int(value.get("max_attempts", default.max_attempts)),
@@ -132,8 +145,15 @@ def _environment(path: Path, folder: Path, value: Any) -> dict[str, str]:
         file = folder / value
         if not file.is_file():
             raise StartupError(f"{path}: env: there is no file {file}")
-        return {key: text for key, text in dotenv_values(file).items() if text is not None}
+        try:
+            found = dotenv_values(file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise StartupError(f"{path}: env: cannot read {file}: {error}") from None
+        return {key: text for key, text in found.items() if text is not None}
     if isinstance(value, dict) and all(isinstance(text, str | int | float) for text in value.values()):
+        for key, text in value.items():
+            if not key or "=" in key or "\0" in f"{key}{text}":
+                raise StartupError(f"{path}: env: {key!r} cannot be set: a name has no '=', and nothing a NUL")
         return {key: str(text) for key, text in value.items()}
     raise StartupError(f"{path}: env: give the path of a .env file, or an object of names and values")
 
@@ -143,12 +163,33 @@ def _dependencies(path: Path, folder: Path, value: Any) -> tuple[Path, ...]:
         raise StartupError(f"{path}: dependencies: a list of texts")
     local = []
     for item in value:
-        # As langgraph-cli: what begins with a dot is a folder, anything else a package that is installed already.
-        if item.startswith("."):
-            if not (folder / item).is_dir():
-                raise StartupError(f"{path}: dependencies: there is no folder {folder / item}")
+        if (folder / item).is_dir() and not _is_installed(item):
             local.append((folder / item).resolve())
+        elif item.startswith("."):
+            raise StartupError(f"{path}: dependencies: there is no folder {folder / item}")
+        elif _is_installed(item) is False:
+            raise StartupError(
+                f"{path}: dependencies: {item!r} is neither installed nor a folder: install the package, for "
+                f"{sys.executable}"
+            )
     return tuple(local)
+
+
+def _is_installed(item: str) -> bool | None:
+    """Whether a requirement's distribution is installed, in whatever version: to choose one is pip's task.
+
+    None when that cannot be told: a URL has no name, and a marker may speak of other machines.
+    """
+    if "://" in item or ";" in item:
+        return None
+    found = _REQUIREMENT.fullmatch(item)
+    if found is None:
+        return False
+    try:
+        metadata.distribution(found[1])
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def apply_environment(configuration: Configuration) -> None:

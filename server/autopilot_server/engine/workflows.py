@@ -104,8 +104,9 @@ def _target(folder: Path, path: Path, entry: GraphEntry) -> Any:
         raise StartupError(f"{where}: there is no file {folder / entry.location}") from None
     except StartupError:
         raise
-    except Exception as error:
-        # Whatever the user's module raises while it is imported.
+    except (Exception, SystemExit) as error:
+        # Whatever the user's module raises while it is imported: a script that calls sys.exit must not end the server
+        # without a word.
         log.debug("cannot import %s", entry.location, exc_info=error)
         raise StartupError(f"{where}: cannot be imported: {error_line(error)}") from error
     if not hasattr(module, entry.variable):
@@ -146,10 +147,14 @@ def _load(path: Path, entry: GraphEntry, target: Any, sources: dict[str, bytes])
     try:
         graph, factory = _graph_or_factory(target)
         shown = graph if graph is not None else _made_once(factory)
+        if shown.checkpointer is not None and shown.checkpointer is not True:
+            log.warning(
+                "workflow %s has a checkpointer of its own; jobs are checkpointed by the server instead", entry.name
+            )
         return _described(entry, graph, factory, shown, sources)
     except StartupError as error:
         raise StartupError(f"{where}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A graph that does not compile, or a factory that fails: the user's code.
         log.debug("cannot load %s", entry.name, exc_info=error)
         raise StartupError(f"{where}: cannot be loaded: {error_line(error)}") from error
@@ -163,9 +168,8 @@ def _graph_or_factory(target: Any) -> tuple[Graph | None, Factory | None]:
             _check_factory(target)
             return None, target
         case _:
-            raise StartupError(
-                f"a compiled graph, a StateGraph, or a function that makes one is needed, not {type(target).__name__}"
-            )
+            kind = type(target).__name__
+            raise StartupError(f"a value of type {kind} is neither a graph nor a function that makes one")
 
 
 def _compiled(target: Any) -> Graph:
@@ -174,19 +178,27 @@ def _compiled(target: Any) -> Graph:
         raise StartupError(f"the function gave a {type(graph).__name__}, not a graph")
     if graph.checkpointer is False:
         raise StartupError("the graph is compiled with checkpointer=False, and a job needs its checkpoints")
-    if graph.checkpointer is not None and graph.checkpointer is not True:
-        log.warning("graph %s has a checkpointer of its own; jobs are checkpointed by the server instead", graph.name)
     return graph
 
 
 def _check_factory(factory: Factory) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        signature = None
+    # A class is no factory, such as the state's given in place of the graph; but one may be a context manager.
+    is_manager = hasattr(factory, "__enter__") or hasattr(factory, "__aenter__")
+    if signature is None or (isinstance(factory, type) and not is_manager):
+        name = getattr(factory, "__name__", type(factory).__name__)
+        kind = "the class " if isinstance(factory, type) else ""
+        raise StartupError(f"{kind}{name} is neither a graph nor a function that makes one")
     parameters = [
         parameter
-        for parameter in inspect.signature(factory).parameters.values()
+        for parameter in signature.parameters.values()
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
-    annotations = [str(parameter.annotation) for parameter in inspect.signature(factory).parameters.values()]
+    annotations = [str(parameter.annotation) for parameter in signature.parameters.values()]
     if any("ServerRuntime" in annotation for annotation in annotations):
         raise StartupError("the function wants a ServerRuntime, which only LangGraph's own server has")
     if len(parameters) > 1:
