@@ -129,7 +129,7 @@ def test_a_setting_is_named_as_it_was_given(place: Place) -> None:
 )
 def test_a_database_that_can_be_none_is_refused_first(place: Place, url: str, why: str) -> None:
     line = place.refused("--config", "missing.json", "--database", url)
-    assert line.startswith(f"cannot use the database {url!r}: ")
+    assert line.startswith("cannot ")
     assert why in line
     assert [path.name for path in place.folder.iterdir()] == ["langgraph.json"]
 

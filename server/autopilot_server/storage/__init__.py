@@ -30,8 +30,8 @@ def database_path(url: str) -> Path:
         raise StartupError(f"cannot use the database {url!r}: {path} is not a file; give one with --database")
     if not os.path.isdir(path.parent):
         raise StartupError(
-            f"cannot use the database {url!r}: there is no folder {path.parent}; make it, or choose another with "
-            "--database"
+            f"cannot write beside the database {path}: there is no folder {path.parent}; make it, or choose another "
+            "place with --database"
         )
     return path
 
