@@ -1,0 +1,1 @@
+"""Workflows in a package that the langgraph.json makes importable."""
