@@ -684,11 +684,15 @@ BROKEN: dict[str, tuple[dict[str, str], Any, list[str]]] = {
         {"graphs": GRAPHS},
         ["'mine'", "cannot be imported", "KeyError", "KEY_THAT_NOBODY_SET"],
     ),
-    "no graph": (module("graph = 7"), {"graphs": GRAPHS}, ["'mine'", "a compiled graph, a StateGraph", "not int"]),
+    "no graph": (
+        module("graph = 7"),
+        {"graphs": GRAPHS},
+        ["is neither a graph nor a function that makes one", "type int"],
+    ),
     "a runnable": (
         module("from langchain_core.runnables import RunnableLambda\ngraph = RunnableLambda(len)"),
         {"graphs": GRAPHS},
-        ["'mine'", "a compiled graph, a StateGraph", "not RunnableLambda"],
+        ["'mine'", "is neither a graph nor a function that makes one", "type RunnableLambda"],
     ),
     "a graph that does not compile": (
         module("graph = StateGraph(State)"),
@@ -777,7 +781,7 @@ def test_a_file_that_is_not_there(project: Project) -> None:
 
 
 def test_files_that_cannot_be_read(project: Project) -> None:
-    with pytest.raises(StartupError, match=r"^cannot read .*project"):
+    with pytest.raises(StartupError, match=r"project is a folder: give .* with --config"):
         Registry.load(project.folder)
     project.file.write_bytes(b'{"graphs": "\xff"}')
     with pytest.raises(StartupError, match=r"^cannot read .*langgraph\.json"):

@@ -466,3 +466,44 @@ async def test_an_input_that_is_not_whole(world: World, given: dict[str, str]) -
     assert job.state is State.FAILED
     assert job.error is not None
     assert (job.error.step, job.error.message) == ("CHECK", 'the input needs "document" and "workdir"')
+
+
+async def test_a_stage_of_which_every_task_fails_is_judged(world: World, work: Path) -> None:
+    assert (
+        verdict(await approved(world, work, document(section("R1", "python3 tool.py R1 9"))))
+        == "rejected: not done: R1"
+    )
+
+
+async def test_a_finished_folder_is_accepted(world: World, work: Path) -> None:
+    await approved(world, work, document(section("R1")))
+    assert verdict(await world.stopped(await submit(world, work))) == "accepted"
+
+
+async def test_a_half_done_folder_is_accepted(world: World, work: Path) -> None:
+    await approved(world, work, document(section("R1"), section("R2")))
+    tasks = work / "tasks.md"
+    tasks.write_text(tasks.read_text().replace("- [x] R2", "- [ ] R2"))
+    assert verdict(await world.stopped(await submit(world, work))) == "accepted"
+
+
+async def test_a_long_line(world: World, work: Path) -> None:
+    (work / "long.py").write_text("print('x' * 100_000)")
+    assert verdict(await approved(world, work, document(section("R1", "python3 long.py"), section("R2")))) == "accepted"
+
+
+async def test_a_child_that_keeps_the_output_open(world: World, work: Path) -> None:
+    (work / "bg.py").write_text("import subprocess\nsubprocess.Popen(['sleep', '15'])\n")
+    async with asyncio.timeout(5):
+        assert verdict(await approved(world, work, document(section("R1", "python3 bg.py")))) == "accepted"
+
+
+async def test_a_test_command_that_there_is_not(world: World, work: Path) -> None:
+    assert verdict(await approved(world, work, document(section("R1"), tests="no-such-program"))).startswith("rejected")
+
+
+async def test_a_document_in_latin_1(world: World, work: Path) -> None:
+    (work / "spec.md").write_bytes(document(section("R1")).encode() + b"\xe4")
+    job = await world.stopped(await submit(world, work))
+    assert job.error is not None
+    assert job.error.exception_type == "smartspec.spec.SpecError"

@@ -4,14 +4,15 @@ from pathlib import Path
 
 from langgraph.graph import END, START, StateGraph
 
+from smartspec import checklist
 from smartspec.checklist import replace_text
 from smartspec.state import State
 
 
 async def collect(state: State) -> State:
-    """The newest result of each task."""
-    newest = {result["id"]: result for result in state.get("results", [])}
-    missing = [r["id"] for r in state["requirements"] if not newest.get(r["id"], {}).get("ok")]
+    """The tasks that are not ticked: what the folder says counts, whichever job did it."""
+    finished = checklist.done(Path(state["workdir"]) / "tasks.md")
+    missing = [r["id"] for r in state["requirements"] if r["id"] not in finished]
     return {"report": ", ".join(missing)}
 
 

@@ -145,10 +145,11 @@ async def work(task: TaskInput) -> State:
     return {"results": [result]}
 
 
-async def gave_up(task: TaskInput) -> State:
+async def gave_up(task: TaskInput) -> Command[Literal["SYNC_TASKS"]]:
     """A task that failed each time is a result, too: the gate decides."""
+    # Named, because LangGraph follows a step's own edges when the step finishes, not when its error is handled.
     failed = {"id": task["requirement"]["id"], "ok": False, "exit_code": 1, "seconds": 0.0, "tail": []}
-    return {"results": [failed]}  # type: ignore[list-item]
+    return Command(update={"results": [failed]}, goto="SYNC_TASKS")
 
 
 async def sync_tasks(state: State) -> State:

@@ -42,6 +42,8 @@ def read_spec(path: Path) -> Spec:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"cannot read {path}: it is not UTF-8 (byte {error.start})") from error
     return parse_spec(text)
 
 

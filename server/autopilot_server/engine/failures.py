@@ -39,7 +39,7 @@ def describe(
 ) -> JobError:
     """An exception of a workflow as the job's error."""
     kind = type(error)
-    text = _text(error)
+    text = text_of(error)
     return JobError(
         reason=reason,
         message=text[:MESSAGE_LENGTH],
@@ -55,7 +55,8 @@ def type_name(kind: type[BaseException]) -> str:
     return name[:TYPE_LENGTH]
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """What an exception says; its class where it says nothing."""
     try:
         text = str(error)
     except Exception:

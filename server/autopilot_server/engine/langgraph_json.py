@@ -88,7 +88,8 @@ def _json(path: Path) -> dict[str, Any]:
         raise StartupError(f"{path} is a folder: give {file} with --config") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"cannot read {path}: {error}") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Also a number of more digits than Python reads.
         raise StartupError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise StartupError(f"{path}: the file must hold a JSON object")
@@ -130,7 +131,7 @@ def _retry_policy(path: Path, name: str, value: Any) -> RetryPolicy:
         least = 1 if key in ("max_attempts", "backoff_multiplier") else 0
         is_number = isinstance(number, int | float) and not isinstance(number, bool)
         if not is_number or not least <= number <= 10**6 or (kind == "whole number" and number != int(number)):
-            raise StartupError(f"{where}: {key} is {number!r:.50}: must be a {kind} from {least} to 1,000,000")
+            raise StartupError(f"{where}.{key} is {number!r:.50}: must be a {kind} from {least} to 1,000,000")
     default = RetryPolicy()
     return RetryPolicy(
         max_attempts=int(value.get("max_attempts", default.max_attempts)),

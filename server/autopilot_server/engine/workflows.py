@@ -23,6 +23,7 @@ from langgraph.pregel import Pregel
 from pydantic import BaseModel, TypeAdapter
 
 from autopilot_server.engine import langgraph_json, outline
+from autopilot_server.engine.failures import text_of
 from autopilot_server.engine.langgraph_json import GraphEntry
 from autopilot_server.engine.revision import local_sources, revision
 from autopilot_server.engine.schemas import Described, describe, unrestorable
@@ -100,6 +101,8 @@ def _target(folder: Path, path: Path, entry: GraphEntry) -> Any:
     where = f"{path}: graph {entry.name!r}: {entry.location}:{entry.variable}"
     try:
         module = _module(folder, entry.location)
+        found = hasattr(module, entry.variable)
+        target = getattr(module, entry.variable, None)
     except FileNotFoundError:
         raise StartupError(f"{where}: there is no file {folder / entry.location}") from None
     except StartupError:
@@ -109,9 +112,9 @@ def _target(folder: Path, path: Path, entry: GraphEntry) -> Any:
         # without a word.
         log.debug("cannot import %s", entry.location, exc_info=error)
         raise StartupError(f"{where}: cannot be imported: {error_line(error)}") from error
-    if not hasattr(module, entry.variable):
+    if not found:
         raise StartupError(f"{where}: the module has no variable {entry.variable!r}")
-    return getattr(module, entry.variable)
+    return target
 
 
 def _module(folder: Path, location: str) -> ModuleType:
@@ -121,7 +124,9 @@ def _module(folder: Path, location: str) -> ModuleType:
     file = (folder / location).resolve()
     # Relative to the project: names of a state's classes stand in checkpoints and in errors, on whatever machine.
     relative = Path(os.path.relpath(file, folder)).as_posix().removesuffix(".py")
-    name = "graph__" + relative.replace("../", "up__").replace("/", "__")
+    # Other files get other names: what stands for a slash or for a folder above stands for nothing else.
+    plain = relative.replace("__", "_5f_5f").replace("../", "_2e_2e/")
+    name = "graph__" + plain.replace("/", "__")
     if name in sys.modules:
         return sys.modules[name]
     if not file.is_file():
@@ -301,4 +306,4 @@ def _report(name: str, given: Described, types: Sequence[Any]) -> None:
 
 def error_line(error: BaseException) -> str:
     """An error of the user's code, as one line that is not too long."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {' '.join(text_of(error).split())[:300]}"
