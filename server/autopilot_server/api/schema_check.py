@@ -34,7 +34,9 @@ class SchemaChecks:
         if validator is None:
             return []
         try:
-            found: Iterable[ValidationError] = validator.iter_errors(json.loads(value))
+            found: Iterable[ValidationError] = (
+                error for error in validator.iter_errors(json.loads(value)) if not _overwrites(error.instance)
+            )
             return [_violation(error, field) for error, _ in zip(found, range(_MOST_VIOLATIONS), strict=False)]
         except (Unresolvable, RecursionError):
             return []
@@ -56,6 +58,11 @@ def _compiled(schema: Any, partial: bool) -> Draft202012Validator | None:
     except SchemaError:
         return None
     return Draft202012Validator(schema)
+
+
+def _overwrites(value: Any) -> bool:
+    # LangGraph takes it for any field with a reducer. In each field's schema it would hide what people look for there.
+    return isinstance(value, dict) and value.keys() == {"__overwrite__"}
 
 
 def _violation(error: ValidationError, field: str) -> Violation:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 import typing_extensions
+from langgraph.channels.base import BaseChannel
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, TypeAdapter, WrapValidator
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticSerializationError
 
 from autopilot_server.jobs.job import Json
 
@@ -38,7 +39,14 @@ MESSAGES: JsonSchema = {
 # Reducers whose update has the type of the field.
 _PLAIN_REDUCERS = (operator.add, operator.or_, operator.and_, operator.mul, max, min)
 
-_UNDESCRIBABLE = (PydanticSchemaGenerationError, PydanticUserError, PydanticUndefinedAnnotation, TypeError, NameError)
+_UNDESCRIBABLE = (
+    PydanticSchemaGenerationError,
+    PydanticSerializationError,
+    PydanticUserError,
+    PydanticUndefinedAnnotation,
+    TypeError,
+    NameError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ def describe(kind: Any, *, mode: JsonSchemaMode = "validation", lax: bool = True
     `lax`: what `graph.invoke` is given. Then nothing is required of a TypedDict, numbers in text are numbers where
     pydantic takes them so, and fields with reducers of their own take anything.
     """
+    if _reducer(kind) is not None and lax:
+        return Described(_field_schema(kind, mode, lax) or {}, ())
     kind = _without_reducer(kind)
     if typing_extensions.is_typeddict(kind) or _is_dataclass(kind) or _is_model(kind):
         return _describe_fields(kind, mode, lax)
@@ -76,6 +86,12 @@ def response_schema_json(schema: Any) -> Json | None:
     # LangGraph turns types into JSON Schema when a question is asked.
     text = json.dumps(schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema())
     return text if len(text) <= RESPONSE_SCHEMA_LENGTH else None
+
+
+def field_types(kind: Any) -> Mapping[str, Any]:
+    """The types of a state's fields, inherited ones too; none when it is no state with fields."""
+    has_fields = typing_extensions.is_typeddict(kind) or _is_dataclass(kind) or _is_model(kind)
+    return _hints(kind) if has_fields else {}
 
 
 def _describe_fields(kind: Any, mode: JsonSchemaMode, lax: bool) -> Described:
@@ -109,7 +125,19 @@ def _field_schema(hint: Any, mode: JsonSchemaMode, lax: bool) -> JsonSchema | No
         if reducer not in _PLAIN_REDUCERS:
             # What a reducer of the workflow's own takes is not known.
             return {}
+    if lax and _has_channel(hint):
+        # Nor is what a channel takes.
+        return {}
     return _schema_of(_without_reducer(hint), mode)
+
+
+def _has_channel(hint: Any) -> bool:
+    if get_origin(hint) is not typing.Annotated:
+        return False
+    return any(
+        isinstance(item, BaseChannel) or (isinstance(item, type) and issubclass(item, BaseChannel))
+        for item in hint.__metadata__
+    )
 
 
 def _schema_of(kind: Any, mode: JsonSchemaMode) -> JsonSchema | None:
@@ -118,22 +146,27 @@ def _schema_of(kind: Any, mode: JsonSchemaMode) -> JsonSchema | None:
     for config in (None, ConfigDict(arbitrary_types_allowed=True)):
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(rebuilt, config=config)
-            return adapter.json_schema(mode=mode, schema_generator=_Lenient, by_alias=False) or None
+            return adapter.json_schema(mode=mode, schema_generator=_Lenient) or None
         except _UNDESCRIBABLE:
             continue
     return None
 
 
-def _rebuilt(kind: Any) -> Any:
+def _rebuilt(kind: Any, around: tuple[Any, ...] = ()) -> Any:
     """A type with every TypedDict in it made anew: pydantic wants those of typing_extensions, and nothing of them is
-    required."""
+    required. One inside itself (`around`) may be anything."""
+    if kind in around:
+        return Any
     if typing_extensions.is_typeddict(kind):
-        fields = {name: _rebuilt(_unqualified(hint)) for name, hint in _hints(kind).items()}
+        around = (*around, kind)
+        fields = {name: _rebuilt(_unqualified(hint), around) for name, hint in _hints(kind).items()}
         return typing_extensions.TypedDict(kind.__name__, fields, total=False)  # type: ignore[operator]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is None or not arguments:
         return kind
-    rebuilt = tuple(_rebuilt(argument) if not isinstance(argument, list) else argument for argument in arguments)
+    rebuilt = tuple(
+        _rebuilt(argument, around) if not isinstance(argument, list) else argument for argument in arguments
+    )
     if rebuilt == arguments:
         return kind
     if origin in (typing.Union, types.UnionType):
@@ -162,11 +195,19 @@ def _with_constraints(model: type[BaseModel], name: str, hint: Any) -> Any:
         for validator in model.__pydantic_decorators__.field_validators.values()
     )
     constraints = model.model_fields[name].metadata
-    if before or any(isinstance(item, BeforeValidator | PlainValidator | WrapValidator) for item in constraints):
+    if before or any(isinstance(item, _SEES_FIRST) or _strips(item) for item in constraints):
         return Any
     if _reducer(hint) is not None or not constraints:
         return hint
     return typing.Annotated[(model.model_fields[name].annotation, *constraints)]
+
+
+_SEES_FIRST = (BeforeValidator, PlainValidator, WrapValidator)
+
+
+def _strips(constraint: Any) -> bool:
+    """Whether lengths are measured of something else than what is given."""
+    return bool(getattr(constraint, "strip_whitespace", None))
 
 
 def _changes_its_input(model: type[BaseModel]) -> bool:
@@ -217,26 +258,43 @@ def _required(kind: Any, hints: Mapping[str, Any]) -> list[str]:
     return [name for name in needed if name in hints and _reducer(hints[name]) is None]
 
 
-_NUMERIC = r"^\s*[-+]?[0-9][0-9_]*(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*$"
+_INTEGER = r"^\s*[-+]?[0-9][0-9_]*(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*$"
+_NUMBER = r"^\s*[-+]?([0-9_]*\.?[0-9_]*([eE][-+]?[0-9]+)?|[iI][nN][fF]([iI][nN][iI][tT][yY])?|[nN][aA][nN])\s*$"
 _LAX_TYPES: dict[str, JsonSchema] = {
-    "integer": {"type": ["integer", "number", "string", "boolean"], "pattern": _NUMERIC},
-    "number": {"type": ["number", "string", "boolean"], "pattern": _NUMERIC},
+    "integer": {"type": ["integer", "number", "string", "boolean"], "pattern": _INTEGER},
+    "number": {"type": ["number", "string", "boolean"], "pattern": _NUMBER},
     "boolean": {"type": ["boolean", "integer", "number", "string"]},
 }
+# Formats that pydantic reads from numbers, too: seconds since 1970, or a span's.
+_TIMES = ("date-time", "date", "time", "duration")
+_NOT_AS_SCHEMA = ("default", "const", "examples", "required", "pattern", "discriminator")
 
 
 def _as_pydantic_takes_it(schema: Any) -> Any:
-    """pydantic reads numbers and truth values from text, too."""
+    """pydantic reads numbers and truth values from text, times from numbers, and sets from lists with repetitions; it
+    rounds before it looks for multiples, and a discriminator picks one of several that would fit."""
     if isinstance(schema, list):
         return [_as_pydantic_takes_it(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    lax = {
-        key: value if key in ("default", "const", "enum", "examples", "required") else _as_pydantic_takes_it(value)
-        for key, value in schema.items()
-    }
-    if isinstance(lax.get("type"), str) and "enum" not in lax and "const" not in lax:
-        lax |= _LAX_TYPES.get(lax["type"], {})
+    lax: JsonSchema = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs", "patternProperties"):
+            # Names of the workflow's own.
+            lax[key] = {name: _as_pydantic_takes_it(inner) for name, inner in value.items()}
+        elif key == "oneOf":
+            lax["anyOf"] = _as_pydantic_takes_it(value)
+        elif key == "enum":
+            lax[key] = [*value, *(str(item) for item in value if isinstance(item, int) and str(item) not in value)]
+        elif key not in ("uniqueItems", "multipleOf"):
+            lax[key] = value if key in _NOT_AS_SCHEMA else _as_pydantic_takes_it(value)
+    if "enum" in lax:
+        # The values say it all.
+        lax.pop("type", None)
+    elif isinstance(lax.get("type"), str) and "const" not in lax:
+        if lax["type"] == "string" and lax.get("format") in _TIMES:
+            lax["type"] = ["string", "number"]
+        lax |= _LAX_TYPES.get(lax["type"], {}) if isinstance(lax["type"], str) else {}
     return lax
 
 

@@ -26,7 +26,7 @@ from autopilot_server.engine import langgraph_json, outline
 from autopilot_server.engine.failures import text_of
 from autopilot_server.engine.langgraph_json import GraphEntry
 from autopilot_server.engine.revision import local_sources, revision
-from autopilot_server.engine.schemas import Described, describe, unrestorable
+from autopilot_server.engine.schemas import Described, describe, field_types, unrestorable
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import Json, Workflow
 
@@ -292,8 +292,7 @@ def _report(name: str, given: Described, types: Sequence[Any]) -> None:
     if given.unchecked:
         log.info("workflow %s: these input fields are not checked: %s", name, ", ".join(given.unchecked))
     for kind in types:
-        hints = getattr(kind, "__annotations__", {})
-        for field, hint in hints.items():
+        for field, hint in field_types(kind).items():
             for found in unrestorable(hint, SAFE_MSGPACK_TYPES):
                 log.warning(
                     "workflow %s: field %s has values of type %s, which a checkpoint cannot hold: a step that writes "
