@@ -18,6 +18,17 @@ _MOST_VIOLATIONS = 16
 _TEXT = 200
 
 
+_KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "an object",
+    "string": "a text",
+}
+
+
 class SchemaChecks:
     """Validates, and keeps the validators of the schemas that it has seen."""
 
@@ -67,5 +78,16 @@ def _overwrites(value: Any) -> bool:
 
 def _violation(error: ValidationError, field: str) -> Violation:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    message = error.message if len(error.message) <= _TEXT else error.message[: _TEXT - 1] + "…"
-    return Violation(field + path, message)
+    text = _text(error)
+    return Violation(field + path, text if len(text) <= _TEXT else text[: _TEXT - 1] + "…")
+
+
+def _text(error: ValidationError) -> str:
+    types = error.schema.get("type", []) if isinstance(error.schema, dict) else []
+    types = [types] if isinstance(types, str) else types
+    if error.validator == "type":
+        return f"must be {' or '.join(_KINDS.get(kind, kind) for kind in types)}"
+    if error.validator == "pattern" and ("number" in types or "integer" in types):
+        # A number may be given as a text, which then has the pattern of one.
+        return "must be a number"
+    return error.message

@@ -62,6 +62,12 @@ class Failed:
 Outcome = Completed | Interrupted | AnswerRefused | UpdateRefused | GivenBack | Failed
 
 
+_STEP_LIMIT = (
+    "The attempt took as many supersteps as its step_limit allows, and did not end. Resume goes on from its last "
+    "checkpoint, with the whole limit again; a job submitted with a larger step_limit may take more."
+)
+
+
 def run_end(outcome: Outcome, job: Job, *, completed_steps: int) -> RunEnd:
     """What the store is told. The store itself turns it into CANCELLED for a job that is CANCELLING."""
     match outcome:
@@ -123,7 +129,8 @@ def failure(error: BaseException, step: str, *, with_traceback: bool) -> Failed:
             return Failed(state_invalid(error), retryable=False)
         case GraphRecursionError():
             described = describe(error, step, reason=JobErrorReason.STEP_LIMIT_REACHED, with_traceback=with_traceback)
-            return Failed(described, retryable=False)
+            # LangGraph's own words are about a setting that clients do not have.
+            return Failed(replace(described, message=_STEP_LIMIT), retryable=False)
         case _:
             described = describe(error, step, with_traceback=with_traceback)
             return Failed(described, retryable=not isinstance(error, InvalidUpdateError))

@@ -436,8 +436,9 @@ def _path(namespace: Sequence[str], name: str) -> str:
 
 def _returned(result: Any) -> Any:
     """What the step returned: its writes by channel, or the bare value where the graph has just one."""
-    if isinstance(result, dict) and len(result) == 1:
-        for bare in (private.RETURN, "__root__"):
+    if isinstance(result, dict):
+        # An entrypoint may also write what the thread's next run is given.
+        for bare in (private.RETURN, "__end__", "__root__"):
             if bare in result:
                 return result[bare]
     return result

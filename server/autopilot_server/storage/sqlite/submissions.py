@@ -254,6 +254,12 @@ def _answers(transaction: Transaction, row: Row, resumption: Resumption) -> dict
     open_ids = [i["interrupt_id"] for i in transaction.execute(SQL.interrupt_list_open, {"job_id": job_id})]
     answers = dict(resumption.answers)
     if resumption.sole_answer is not None:
+        if not open_ids:
+            raise InterruptNotPendingError(
+                f"Job {job_id!r} has no open question to answer: Resume it without an answer.",
+                job_id=job_id,
+                interrupt_id="",
+            )
         if len(open_ids) != 1:
             raise InterruptNotPendingError(
                 f"Job {job_id!r} has {len(open_ids)} open questions and `answer` needs exactly one: "
