@@ -13,6 +13,7 @@ from autopilot_client import Client
 from autopilot_client.cli.live import JobView
 from rich.console import Console
 
+from tests.clients.test_python_client import asked_and_running
 from tests.promises.conftest import AUTOPILOT, ServerProcess, appears, client, ended, server
 
 __all__ = ["client", "server"]
@@ -60,6 +61,50 @@ def test_a_job_from_submit_to_delete(cli: Cli) -> None:
     assert cli.json("prune", "--finished-for", "0", "--dry-run") == [{"jobs": 1, "checkpoints": 5}]
     assert cli.json("delete", job_id) == [{"deleted": job_id}]
     assert cli.run("status", job_id).returncode == 5
+
+
+def test_a_watch_ends_at_the_present_interrupt_not_at_those_of_the_past(
+    cli: Cli, client: Client, tmp_path: Path
+) -> None:
+    job = asked_and_running(client, tmp_path)
+    watched = subprocess.Popen(
+        [AUTOPILOT, "watch", job.job_id, "--json"], env=cli.environment, stdout=subprocess.PIPE, text=True
+    )
+    assert watched.stdout is not None
+    states = []
+    for line in watched.stdout:
+        event = json.loads(line)
+        states.append(event.get("to_state"))
+        if event["sequence"] == job.latest_sequence:
+            (tmp_path / "go").touch()
+    assert watched.wait(timeout=60) == 0
+    assert states.count("INTERRUPTED") == 2
+    assert states[-1] == "SUCCEEDED"
+
+
+def test_a_watch_of_a_job_that_already_waits_ends_at_once(cli: Cli, client: Client) -> None:
+    job = ended(client, client.submit("ask", {"items": []}).job_id)
+    assert cli.json("watch", job.job_id, "--after", str(job.latest_sequence), code=4) == []
+    assert cli.run("watch", job.job_id, "--after", str(job.latest_sequence + 1)).returncode == 2
+
+
+def test_a_look_at_a_running_job_is_no_failure(cli: Cli, client: Client, tmp_path: Path) -> None:
+    job = asked_and_running(client, tmp_path)
+    events = cli.json("watch", job.job_id, "--no-follow")
+    assert len(events) >= job.latest_sequence
+    (tmp_path / "go").touch()
+
+
+def test_questions_are_shown_without_their_payloads(cli: Cli, client: Client) -> None:
+    job = ended(client, client.submit("ask_two", {"items": []}).job_id)
+    first, second = (question.interrupt_id for question in job.interrupts)
+    basic = cli.run("status", job.job_id, "--basic")
+    assert f"question  {first} (left)\n" in basic.stdout, basic.stderr
+    resumed = cli.run("resume", job.job_id, "--answers", f"{first}=1")
+    assert f"question  {second} (right)\n" in resumed.stdout, resumed.stderr
+    ended(client, job.job_id)
+    cancelled = cli.run("cancel", job.job_id)
+    assert f"question  {second} (right)\n" in cancelled.stdout, cancelled.stderr
 
 
 def test_input_from_a_file_and_a_pipe(cli: Cli, tmp_path: Path) -> None:

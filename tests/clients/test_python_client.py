@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,11 +15,14 @@ from autopilot_client import (
     MISSING,
     AsyncClient,
     Client,
+    Event,
+    Job,
     JobFailed,
     JobInterrupted,
     JobNotFound,
     JobState,
     Omitted,
+    Progress,
     RetryPolicy,
     ServerUnreachable,
     StateChanged,
@@ -28,6 +32,7 @@ from autopilot_client import (
     UnknownEvent,
 )
 from autopilot_client._convert import event, job, timestamp, value
+from autopilot_client._watching import Following
 
 from tests.promises.conftest import ServerProcess, appears, client, ended, server
 
@@ -134,6 +139,60 @@ def test_run(client: Client) -> None:
     with pytest.raises(JobInterrupted) as interrupted:
         client.run("ask", {"items": []})
     assert interrupted.value.job.interrupts[0].response_schema is not None
+
+
+def asked_and_running(client: Client, folder: Path, request_id: str = "") -> Job:
+    """A job that was INTERRUPTED and resumed twice, and now runs until the folder has the file `go`."""
+    given = {"items": [], "folder": str(folder)}
+    job_id = client.submit("ask_twice_nested", given, request_id=request_id).job_id
+    for answer in (1, 2):
+        ended(client, job_id)
+        client.resume(job_id, answer=answer)
+    appears(folder / "holding")
+    return client.get(job_id)
+
+
+def test_a_run_of_a_job_that_was_interrupted_returns_its_output(client: Client, tmp_path: Path) -> None:
+    job = asked_and_running(client, tmp_path, request_id="known")
+
+    def caught_up(event: Event) -> None:
+        if event.sequence == job.latest_sequence:
+            (tmp_path / "go").touch()
+
+    given = {"items": [], "folder": str(tmp_path)}
+    output = client.run("ask_twice_nested", given, request_id="known", on_event=caught_up)
+    assert output["items"] == [1, 2, "after"]
+
+
+async def test_an_asynchronous_run_goes_on_when_its_questions_are_answered(server: ServerProcess) -> None:
+    with server.client() as other:
+
+        def answer(event: Event) -> None:
+            if getattr(event.kind, "to_state", None) is JobState.INTERRUPTED:
+                other.resume(event.job_id, answer="yes")
+
+        async with AsyncClient(server.address) as client:
+            output = await client.run("ask_twice_nested", {"items": []}, on_event=answer)
+    assert output["items"] == ["yes", "yes", "after"]
+
+
+def moved(sequence: int, state: JobState) -> Event:
+    return Event("j", sequence, None, 1, Progress(), StateChanged(JobState.RUNNING, state, None))
+
+
+def test_where_a_job_that_is_followed_is_read_again() -> None:
+    def read(state: JobState, latest: int) -> Job:
+        return Job(job_id="j", workflow="w", thread_id="t", state=state, latest_sequence=latest)
+
+    following = Following(read(JobState.RUNNING, 6), 0)
+    assert not following.take(moved(3, JobState.INTERRUPTED)), "of the past"
+    assert following.take(moved(8, JobState.INTERRUPTED))
+    following.job = read(JobState.PENDING, 9)
+    assert not following.over, "resumed before it was read"
+    following.job = read(JobState.INTERRUPTED, 9)
+    assert not following.over, "what led there was not seen"
+    assert following.take(moved(9, JobState.RUNNING))
+    assert following.over
 
 
 async def test_the_async_client_does_the_same(server: ServerProcess) -> None:

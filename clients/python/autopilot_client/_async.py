@@ -1,7 +1,8 @@
 """The asynchronous client: the synchronous one, awaited."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -12,11 +13,11 @@ from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 
 from autopilot_client import _convert, _requests
 from autopilot_client._channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS
-from autopilot_client._errors import from_rpc
+from autopilot_client._errors import AutopilotError, from_rpc
 from autopilot_client._model import MISSING, Checkpoint, Event, Job, JobState, Pruned, Workflow
 from autopilot_client._requests import ResumeOptions, Span, SubmitOptions
 from autopilot_client._sync import ENDS, seconds
-from autopilot_client._watching import Place
+from autopilot_client._watching import Following, Patience, Place
 
 R = TypeVar("R")
 
@@ -130,13 +131,13 @@ class AsyncClient:
         stop_when_caught_up: bool = False,
         tokens: bool = False,
         reconnect_for: Span = 300,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """A job's events: the stored ones, then new ones as they happen, until the job is finished.
 
         Goes on by itself when the connection or the server breaks, each stored event exactly once, in order.
         `reconnect_for`: how long a break may last before its error is raised.
         """
-        place = Place(job_id, after_sequence, stop_when_caught_up, tokens, seconds(reconnect_for))
+        place = Place(job_id, after_sequence, stop_when_caught_up, tokens, Patience(seconds(reconnect_for)))
         while True:
             stream: Any = self._stub.WatchProgress(place.request(), metadata=self._metadata)
             try:
@@ -144,11 +145,45 @@ class AsyncClient:
                     for event in place.take(response):
                         yield event
             except grpc.RpcError as error:
-                pause = place.pause(from_rpc(error))
+                pause = place.patience.pause(from_rpc(error))
             else:
                 return
             finally:
                 stream.cancel()
+            await asyncio.sleep(pause)
+
+    async def follow(
+        self,
+        job_id: str,
+        *,
+        after_sequence: int = 0,
+        tokens: bool = False,
+        on_event: Callable[[Event], None] = lambda _: None,
+        reconnect_for: Span = 300,
+    ) -> Job:
+        """Watch a job until it is finished or INTERRUPTED, and return it as it then is.
+
+        An INTERRUPTED of its past, which was resumed since, is an event like the others. `on_event` may resume the job.
+        """
+        following = Following(await self._reread(job_id, reconnect_for), after_sequence)
+        while not following.over:
+            watched = self.watch(job_id, after_sequence=following.sequence, tokens=tokens, reconnect_for=reconnect_for)
+            async with aclosing(watched) as events:
+                async for event in events:
+                    on_event(event)
+                    if following.take(event):
+                        break
+            following.job = await self._reread(job_id, reconnect_for)
+        return following.job
+
+    async def _reread(self, job_id: str, reconnect_for: Span) -> Job:
+        """A job, as patiently as a watch."""
+        patience = Patience(seconds(reconnect_for))
+        while True:
+            try:
+                return await self.get(job_id)
+            except AutopilotError as error:
+                pause = patience.pause(error)
             await asyncio.sleep(pause)
 
     async def run(
@@ -163,12 +198,8 @@ class AsyncClient:
 
         Raises JobFailed, JobCancelled, or JobInterrupted when it waits for answers.
         """
-        job = await self.submit(workflow, input, **options)
-        async for event in self.watch(job.job_id):
-            on_event(event)
-            if getattr(event.kind, "to_state", None) is JobState.INTERRUPTED:
-                break
-        job = await self.get(job.job_id)
+        submitted = await self.submit(workflow, input, **options)
+        job = await self.follow(submitted.job_id, on_event=on_event)
         if job.state in ENDS:
             raise ENDS[job.state](job)
         return job.output

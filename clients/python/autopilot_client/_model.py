@@ -27,6 +27,11 @@ class JobState(IntEnum):
         """Whether nothing more happens unless somebody resumes the job."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
+    @property
+    def resting(self) -> bool:
+        """Whether the job is finished, or waits for answers."""
+        return self.finished or self is JobState.INTERRUPTED
+
 
 class Missing:
     """Stands for a JSON value that the response has not got. False in conditions, and not None, which JSON has."""

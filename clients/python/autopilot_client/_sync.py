@@ -1,7 +1,8 @@
 """The synchronous client."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -11,10 +12,10 @@ from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 
 from autopilot_client import _convert, _requests
 from autopilot_client._channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS
-from autopilot_client._errors import JobCancelled, JobEnded, JobFailed, JobInterrupted, from_rpc
+from autopilot_client._errors import AutopilotError, JobCancelled, JobEnded, JobFailed, JobInterrupted, from_rpc
 from autopilot_client._model import MISSING, Checkpoint, Event, Job, JobState, Pruned, Workflow
 from autopilot_client._requests import ResumeOptions, Span, SubmitOptions
-from autopilot_client._watching import Place
+from autopilot_client._watching import Following, Patience, Place
 
 R = TypeVar("R")
 
@@ -138,24 +139,58 @@ class Client:
         stop_when_caught_up: bool = False,
         tokens: bool = False,
         reconnect_for: Span = 300,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """A job's events: the stored ones, then new ones as they happen, until the job is finished.
 
         Goes on by itself when the connection or the server breaks, each stored event exactly once, in order.
         `reconnect_for`: how long a break may last before its error is raised.
         """
-        place = Place(job_id, after_sequence, stop_when_caught_up, tokens, seconds(reconnect_for))
+        place = Place(job_id, after_sequence, stop_when_caught_up, tokens, Patience(seconds(reconnect_for)))
         while True:
             stream: Any = self._stub.WatchProgress(place.request(), metadata=self._metadata)
             try:
                 for response in stream:
                     yield from place.take(response)
             except grpc.RpcError as error:
-                pause = place.pause(from_rpc(error))
+                pause = place.patience.pause(from_rpc(error))
             else:
                 return
             finally:
                 stream.cancel()
+            time.sleep(pause)
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        after_sequence: int = 0,
+        tokens: bool = False,
+        on_event: Callable[[Event], None] = lambda _: None,
+        reconnect_for: Span = 300,
+    ) -> Job:
+        """Watch a job until it is finished or INTERRUPTED, and return it as it then is.
+
+        An INTERRUPTED of its past, which was resumed since, is an event like the others. `on_event` may resume the job.
+        """
+        following = Following(self._reread(job_id, reconnect_for), after_sequence)
+        while not following.over:
+            watched = self.watch(job_id, after_sequence=following.sequence, tokens=tokens, reconnect_for=reconnect_for)
+            with closing(watched) as events:
+                for event in events:
+                    on_event(event)
+                    if following.take(event):
+                        break
+            following.job = self._reread(job_id, reconnect_for)
+        return following.job
+
+    def _reread(self, job_id: str, reconnect_for: Span) -> Job:
+        """A job, as patiently as a watch."""
+        patience = Patience(seconds(reconnect_for))
+        while True:
+            try:
+                return self.get(job_id)
+            except AutopilotError as error:
+                pause = patience.pause(error)
             time.sleep(pause)
 
     def run(
@@ -170,12 +205,8 @@ class Client:
 
         Raises JobFailed, JobCancelled, or JobInterrupted when it waits for answers.
         """
-        job = self.submit(workflow, input, **options)
-        for event in self.watch(job.job_id):
-            on_event(event)
-            if getattr(event.kind, "to_state", None) is JobState.INTERRUPTED:
-                break
-        job = self.get(job.job_id)
+        submitted = self.submit(workflow, input, **options)
+        job = self.follow(submitted.job_id, on_event=on_event)
         if job.state in ENDS:
             raise ENDS[job.state](job)
         return job.output

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from autopilot_client import MISSING, Client, Event, Job, JobState, RetryPolicy, StateChanged
+from autopilot_client import MISSING, Client, Event, Job, JobState, RetryPolicy
 from autopilot_client.cli import exits, output, values
 from autopilot_client.cli.live import JobView
 
@@ -188,7 +188,7 @@ def watch(
     """Watch a job until it is finished, or waits for answers.
 
     Goes on by itself when the server is restarted. In a terminal: a progress bar and the steps; in a pipe: a line an
-    event.
+    event. With --no-follow, an unfinished job's exit code is 0.
 
     \b
       autopilot watch JOB_ID
@@ -204,31 +204,33 @@ def _watch(
 ) -> None:
     """Watch, then end with the exit code of the job's state."""
 
-    events = client.watch(job_id, after_sequence=after, tokens=tokens, stop_when_caught_up=no_follow)
     try:
-        if as_json or not sys.stdout.isatty():
-            _print_events(events, as_json, no_follow)
-        else:
-            JobView(job_id, Console()).follow(events)
+        with _shown(job_id, as_json) as show:
+            if no_follow:
+                for event in client.watch(job_id, after_sequence=after, tokens=tokens, stop_when_caught_up=True):
+                    show(event)
+                job = client.get(job_id)
+            else:
+                job = client.follow(job_id, after_sequence=after, tokens=tokens, on_event=show)
     except KeyboardInterrupt:
         click.echo(f"\nThe job goes on. Watch it again with: autopilot watch {job_id}", err=True)
         sys.exit(exits.CTRL_C)
-    job = client.get(job_id)
-    if not as_json and (job.state.finished or job.state is JobState.INTERRUPTED):
+    if not as_json and job.state.resting:
         _print_end(job)
     sys.exit(exits.of_state(job.state))
 
 
-def _print_events(events: Iterator[Event], as_json: bool, all_of_them: bool) -> None:
-    for event in events:
-        if as_json:
-            output.print_json(output.event_to_json(event))
-        elif (line := output.event_line(event)) is not None:
-            click.echo(line)
-            sys.stdout.flush()
-        match event.kind:
-            case StateChanged(_, JobState.INTERRUPTED) if not all_of_them:
-                return
+def _shown(job_id: str, as_json: bool) -> AbstractContextManager[Callable[[Event], None]]:
+    """What shows events: as JSON, as lines, or drawn in a terminal."""
+    if as_json:
+        return nullcontext(lambda event: output.print_json(output.event_to_json(event)))
+    return JobView(job_id, Console()).shown() if sys.stdout.isatty() else nullcontext(_print_line)
+
+
+def _print_line(event: Event) -> None:
+    if (line := output.event_line(event)) is not None:
+        click.echo(line)
+        sys.stdout.flush()
 
 
 def _print_end(job: Job) -> None:

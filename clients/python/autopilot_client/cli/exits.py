@@ -25,6 +25,7 @@ CTRL_C = 130
 TEXT = """\b
 Exit codes:
   0  done; for watch, submit --watch and resume --watch: the job SUCCEEDED
+     (or, with watch --no-follow, is not finished)
   1  the job FAILED, or the server had an internal error
   2  wrong usage: options, input out of form
   3  the job is CANCELLED

@@ -1,6 +1,7 @@
 """A job in a terminal: a progress bar, and its steps as a tree."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -55,15 +56,16 @@ class JobView:
         self._steps: dict[str, dict[str, _Run]] = {}
         self._tokens = ""
 
-    def follow(self, events: Iterator[Event]) -> JobState:
-        """Draw until the events end; the last state."""
+    @contextmanager
+    def shown(self) -> Iterator[Callable[[Event], None]]:
+        """Draw what it gives is called with."""
         with Live(console=self._console, auto_refresh=False, transient=False) as live:
-            for event in events:
+
+            def show(event: Event) -> None:
                 self.take(event)
                 live.update(self.draw(), refresh=True)
-                if self._state is JobState.INTERRUPTED:
-                    break
-        return self._state
+
+            yield show
 
     def take(self, event: Event) -> None:
         """Learn from an event."""

@@ -61,8 +61,8 @@ def print_json(value: Any) -> None:
 
 
 def short_json(value: Any, length: int = 200) -> str:
-    """A JSON value on one line, cut where it is long."""
-    text = json.dumps(to_json(value), ensure_ascii=False)
+    """A JSON value on one line, cut where it is long; nothing for what the response has not got."""
+    text = "" if isinstance(value, Missing) else json.dumps(to_json(value), ensure_ascii=False)
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -85,7 +85,9 @@ def print_job(job: Job) -> None:
     if job.error is not None:
         where = f" in {job.error.step}" if job.error.step else ""
         lines.append(f"error     {job.error.reason}{where}: {job.error.message}")
-    lines += [f"question  {q.interrupt_id} ({q.step}): {short_json(q.value)}" for q in job.interrupts]
+    for question in job.interrupts:
+        asked = f"question  {question.interrupt_id} ({question.step})"
+        lines.append(": ".join(part for part in (asked, short_json(question.value)) if part))
     if not isinstance(job.output, Missing):
         lines.append(f"output    {short_json(job.output, 2000)}")
     click.echo("\n".join(lines))
