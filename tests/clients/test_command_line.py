@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from autopilot_client import Client
+from autopilot_client import MISSING, Client, Event, Progress, ProgressReported, TokenChunk
 from autopilot_client.cli.live import JobView
+from autopilot_client.cli.output import event_line
 from rich.console import Console
 
 from tests.clients.test_python_client import asked_and_running
@@ -133,6 +134,75 @@ def test_exit_codes(cli: Cli, tmp_path: Path) -> None:
     assert unreachable.returncode == 7
     assert "autopilot serve" in unreachable.stderr
     assert "Traceback" not in unreachable.stderr
+
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["submit", "w", "-i", "[" * 5000 + "]" * 5000], "--input"),
+        (["submit", "w", "-i", '{"a": 1, "b": {"c": 1, "c": 2}}'], "'c' is there twice"),
+        (["submit", "w", "-i", "[NaN]"], "--input"),
+        (["submit", "w", "--retention", "9" * 30 + "d"], "--retention"),
+        (["submit", "w", "--at", "in " + "9" * 30 + "d"], "--at"),
+        (["submit", "w", "--at", "in 3652500d"], "--at"),
+        (["resume", "j", "--answer", "1", "--answer-text", "1"], "--answer-text"),
+        (["resume", "j", "--answers", "q=["], "--answers q"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_the_name_of_its_option(arguments: list[str], expected: str) -> None:
+    refused = Cli(NOWHERE).run(*arguments)
+    assert refused.returncode == 2
+    line, hint = refused.stderr.splitlines()
+    assert line.startswith("autopilot: ")
+    assert expected in line
+    assert hint == f"See: autopilot {arguments[0]} --help"
+
+
+def test_errors_as_json(cli: Cli) -> None:
+    def error(*arguments: str, code: int) -> dict[str, object]:
+        done = cli.run(*arguments, "--json")
+        assert (done.returncode, done.stdout) == (code, "")
+        content: dict[str, object] = json.loads(done.stderr)["error"]
+        assert content.keys() == {"reason", "message", "code", "violations", "metadata"}
+        return content
+
+    missing = error("status", "nobody", code=5)
+    assert (missing["reason"], missing["code"]) == ("JOB_NOT_FOUND", "NOT_FOUND")
+    assert missing["metadata"] == {"job_id": "nobody"}
+    invalid = error("submit", "linear", "--job-id", "?", "--thread-id", "?" * 300, code=2)
+    assert [item["field"] for item in invalid["violations"]][:1] == ["job_id"]  # type: ignore[attr-defined]
+    assert error("submit", "--nonsense", code=2)["code"] == "INVALID_ARGUMENT"
+    assert error("list", "--server", NOWHERE, code=7)["code"] == "UNAVAILABLE"
+
+
+def test_everything_that_is_wrong_is_told_once(cli: Cli) -> None:
+    refused = cli.run("submit", "linear", "--job-id", "?", "-l", "?=x")
+    assert refused.returncode == 2
+    head, first, second = refused.stderr.splitlines()
+    assert head == "autopilot: the request is out of form:"
+    assert first.startswith("  job_id: ")
+    assert second.startswith("  labels")
+
+
+def test_an_event_is_a_line_and_a_token_is_one() -> None:
+    report = ProgressReported("step", "one\r\ntwo\x1b[2J", None, MISSING, 0)
+    assert event_line(Event("j", 1, None, 1, Progress(), report)).endswith("step: one two [2J")
+    token = TokenChunk("answer", "m", " two\n")
+    assert event_line(Event("j", 0, None, 1, Progress(), token)).endswith('answer writes " two\\n"')
+
+
+def test_a_pipe_is_told_the_job_first_and_programs_what_was_a_repetition(cli: Cli) -> None:
+    arguments = ["submit", "linear", "-i", '{"items": []}', "--request-id", "once"]
+    (first,) = cli.json(*arguments)
+    assert first["deduplicated"] is False
+    watched = cli.run(*arguments, "--watch").stdout.splitlines()
+    assert watched[0] == f"job {first['job_id']}"
+    (again,) = cli.json(*arguments)
+    assert (again["job_id"], again["deduplicated"]) == (first["job_id"], True)
+    assert "deduplicated" not in cli.json("status", str(first["job_id"]))[0]
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(cli: Cli) -> None:

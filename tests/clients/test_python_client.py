@@ -101,6 +101,25 @@ def test_null_is_an_input_and_nan_is_not() -> None:
         fake.client.submit("w", float("nan"))
 
 
+def test_an_option_that_there_is_not_is_refused() -> None:
+    fake = Fake()
+    with pytest.raises(TypeError, match=r"submit\(\) has no option 'foo', 'lables'; it has job_id, "):
+        fake.client.submit("w", lables={}, foo=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"resume\(\) has no option 'anwser'; it has answer, "):
+        fake.client.resume("j", anwser=1)  # type: ignore[call-arg]
+
+
+def test_what_a_repeated_request_did() -> None:
+    fake = Fake()
+    response = job_service_pb2.SubmitJobResponse(job=job_pb2.Job(job_id="j"), deduplicated=True)
+    _, again = fake.answered("SubmitJob", response, lambda: fake.client.submit("w", request_id="r"))
+    assert again.deduplicated is True
+    resumed = job_service_pb2.ResumeResponse(job=job_pb2.Job(job_id="j"))
+    _, first = fake.answered("Resume", resumed, lambda: fake.client.resume("j"))
+    assert first.deduplicated is False
+    assert job(job_pb2.Job()).deduplicated is None
+
+
 # --- conversions ---
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -154,6 +155,11 @@ def interrupt(message: job_pb2.Interrupt) -> Interrupt:
         response_schema=schema,
         step_run_id=message.step_run_id,
     )
+
+
+def answered(response: job_service_pb2.SubmitJobResponse | job_service_pb2.ResumeResponse) -> Job:
+    """The job of a call that has a request_id."""
+    return replace(job(response.job), deduplicated=response.deduplicated)
 
 
 def job(message: job_pb2.Job) -> Job:

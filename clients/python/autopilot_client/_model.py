@@ -91,7 +91,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job. `input` and `output` are MISSING when the response has not got them, and Omitted when too large."""
+    """A job. `input` and `output` are MISSING when the response has not got them, and Omitted when too large.
+
+    `deduplicated` is not of the job but of the call that returned it: whether a submit or resume with this request_id
+    had been carried out before, so that this one did nothing. None when it was another call.
+    """
 
     job_id: str
     workflow: str
@@ -119,6 +123,7 @@ class Job:
     next_attempt_time: datetime | None = None
     etag: str = ""
     workflow_revision: str = ""
+    deduplicated: bool | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

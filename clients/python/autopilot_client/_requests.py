@@ -61,6 +61,7 @@ class ResumeOptions(TypedDict, total=False):
 
 def submit(workflow: str, graph_input: Any, **options: Unpack[SubmitOptions]) -> job_service_pb2.SubmitJobRequest:
     """A Submit, with a request_id that makes it safe to repeat."""
+    _known("submit", options, SubmitOptions)
     fork = options.get("fork_from")
     return job_service_pb2.SubmitJobRequest(
         workflow=workflow,
@@ -82,6 +83,13 @@ def submit(workflow: str, graph_input: Any, **options: Unpack[SubmitOptions]) ->
     )
 
 
+def _known(method: str, options: Mapping[str, object], form: type) -> None:
+    """Refuse options that there are not: one that is misspelt would be left out without a word."""
+    if unknown := options.keys() - form.__annotations__.keys():
+        names = ", ".join(map(repr, sorted(unknown)))
+        raise TypeError(f"{method}() has no option {names}; it has {', '.join(form.__annotations__)}")
+
+
 def _fork(job_id: str, checkpoint_id: str) -> job_service_pb2.CheckpointRef:
     return job_service_pb2.CheckpointRef(job_id=job_id, checkpoint_id=checkpoint_id)
 
@@ -99,6 +107,7 @@ def _retry_policy(policy: RetryPolicy | None) -> job_pb2.RetryPolicy | None:
 
 def resume(job_id: str, **options: Unpack[ResumeOptions]) -> job_service_pb2.ResumeRequest:
     """A Resume, with a request_id that makes it safe to repeat."""
+    _known("resume", options, ResumeOptions)
     return job_service_pb2.ResumeRequest(
         job_id=job_id,
         answer=_convert.optional_payload(options.get("answer", MISSING)),

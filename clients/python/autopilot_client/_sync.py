@@ -88,7 +88,7 @@ class Client:
     ) -> Job:
         """Submit a job. Returns once it is durable. See `SubmitOptions`; a repeated `request_id` submits nothing."""
         request = _requests.submit(workflow, input, **options)
-        return _convert.job(self._call(self._stub.SubmitJob, request, timeout).job)
+        return _convert.answered(self._call(self._stub.SubmitJob, request, timeout))
 
     def get(self, job_id: str, *, wait: Span = 0, payloads: bool = True, timeout: float | None = None) -> Job:
         """Read a job. `wait`: at most this long for it to be finished or INTERRUPTED, which is no error."""
@@ -229,7 +229,7 @@ class Client:
     def resume(self, job_id: str, *, timeout: float | None = None, **options: Unpack[ResumeOptions]) -> Job:
         """Continue a job: with answers, after a failure, or from an earlier or edited state. See `ResumeOptions`."""
         request = _requests.resume(job_id, **options)
-        return _convert.job(self._call(self._stub.Resume, request, timeout).job)
+        return _convert.answered(self._call(self._stub.Resume, request, timeout))
 
     def delete(self, job_id: str, *, etag: str = "", allow_missing: bool = False, timeout: float | None = None) -> None:
         """Delete a finished job, its events and its checkpoints."""

@@ -94,9 +94,8 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _client(server: str, timeout: timedelta) -> Iterator[Client]:
-
-    with exits.reported(server), Client(server, timeout=timeout.total_seconds()) as client:
+def _client(server: str, timeout: timedelta, as_json: bool) -> Iterator[Client]:
+    with exits.reported(server, as_json=as_json), Client(server, timeout=timeout.total_seconds()) as client:
         yield client
 
 
@@ -154,12 +153,16 @@ def submit(
     """
 
     options = _submit_options(given)
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         job = client.submit(workflow, MISSING if graph_input is None else graph_input.value, **options)
         if watch:
+            if not as_json and not sys.stdout.isatty():
+                click.echo(f"job {job.job_id}")
             _watch(client, job.job_id, 0, as_json=as_json, tokens=tokens)
-        elif as_json or not sys.stdout.isatty():
-            click.echo(job.job_id) if not as_json else _show(job, True)
+        elif as_json:
+            _show(job, as_json)
+        elif not sys.stdout.isatty():
+            click.echo(job.job_id)
         else:
             click.echo(f"submitted {job.job_id}\nWatch it with: autopilot watch {job.job_id}")
 
@@ -195,7 +198,7 @@ def watch(
       autopilot watch JOB_ID --json | jq .kind
       autopilot watch JOB_ID --no-follow
     """
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         _watch(client, job_id, after_sequence, as_json=as_json, tokens=tokens, no_follow=no_follow)
 
 
@@ -228,9 +231,8 @@ def _shown(job_id: str, as_json: bool) -> AbstractContextManager[Callable[[Event
 
 
 def _print_line(event: Event) -> None:
-    if (line := output.event_line(event)) is not None:
-        click.echo(line)
-        sys.stdout.flush()
+    click.echo(output.event_line(event))
+    sys.stdout.flush()
 
 
 def _print_end(job: Job) -> None:
@@ -254,7 +256,7 @@ def status(job_id: str, wait: timedelta | None, basic: bool, as_json: bool, serv
       autopilot status JOB_ID
       autopilot status JOB_ID --wait 10m --json | jq .output
     """
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         _show(client.get(job_id, wait=wait or 0, payloads=not basic), as_json)
 
 
@@ -283,7 +285,7 @@ def list_jobs(
       autopilot list --label team=blue --json | jq -r .job_id
     """
     wanted = [_state(name) for name in states]
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         jobs = client.list(states=wanted, labels=values.pairs(label, "--label"), page_size=min(limit, 500), **given)
         for job in islice(jobs, limit):
             if as_json:
@@ -320,7 +322,7 @@ def cancel(job_id: str, as_json: bool, server: str, timeout: timedelta, **given:
       autopilot cancel JOB_ID --reason 'wrong input'
       autopilot cancel JOB_ID --grace 0
     """
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         _show(client.cancel(job_id, **given), as_json)
 
 
@@ -360,6 +362,8 @@ def resume(
       autopilot resume JOB_ID --checkpoint CHECKPOINT_ID
       autopilot resume JOB_ID --update '{"draft": "better"}'
     """
+    if answer is not None and answer_text is not None:
+        raise click.UsageError("--answer and --answer-text are the same answer: give one of them")
     options: dict[str, Any] = {name: value for name, value in given.items() if value}
     if answer is not None or answer_text is not None:
         options["answer"] = answer.value if answer is not None else answer_text
@@ -367,7 +371,7 @@ def resume(
         options["answers"] = values.answers(answers)
     if update is not None:
         options |= {"state_update": update.value, "state_update_step": update_step}
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         before = client.get(job_id)
         if not options.keys() & {"answer", "answers", "checkpoint_id", "state_update"} and sys.stdin.isatty():
             options |= _ask(before)
@@ -401,7 +405,7 @@ def checkpoints(job_id: str, with_values: bool, limit: int, as_json: bool, serve
       autopilot checkpoints JOB_ID
       autopilot checkpoints JOB_ID --values --json | jq .values
     """
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         for item in islice(client.checkpoints(job_id, values=with_values, page_size=min(limit, 100)), limit):
             if as_json:
                 output.print_json(output.to_json(item))
@@ -423,7 +427,7 @@ def delete(job_id: str, as_json: bool, server: str, timeout: timedelta, **given:
     \b
       autopilot delete JOB_ID
     """
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         client.delete(job_id, **given)
         if as_json:
             output.print_json({"deleted": job_id})
@@ -453,7 +457,7 @@ def prune(
       autopilot prune --finished-for 1h --state FAILED --workflow report
     """
     wanted = [_state(name) for name in states]
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         pruned = client.prune(finished_for, states=wanted, labels=values.pairs(label, "--label"), **given)
         if as_json:
             output.print_json(output.to_json(pruned))
@@ -471,7 +475,7 @@ def workflows(as_json: bool, server: str, timeout: timedelta) -> None:
       autopilot workflows
       autopilot workflows --json | jq .input_schema
     """
-    with _client(server, timeout) as client:
+    with _client(server, timeout, as_json) as client:
         for workflow in client.workflows():
             if as_json:
                 output.print_json(output.to_json(workflow))

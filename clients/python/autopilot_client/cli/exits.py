@@ -1,5 +1,6 @@
 """Exit codes, and how errors are shown."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -44,22 +45,48 @@ def of_state(state: int) -> int:
     )
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """End with one line on stderr."""
-    click.echo(f"autopilot: {message}", err=True)
+def fail(
+    message: str, code: int, *, hint: str = "", as_json: bool = False, error: AutopilotError | None = None
+) -> NoReturn:
+    """End with what went wrong on stderr: a line, and where there is more to say lines below it; or one JSON object."""
+    violations = () if error is None else error.violations
+    if as_json:
+        content = {
+            "reason": "" if error is None else error.reason,
+            "message": message,
+            "code": (grpc.StatusCode.INVALID_ARGUMENT if error is None else error.code).name,
+            "violations": [{"field": item.field, "description": item.description} for item in violations],
+            "metadata": {} if error is None else error.metadata,
+        }
+        click.echo(json.dumps({"error": content}, ensure_ascii=False), err=True)
+        sys.exit(code)
+    lines = [message]
+    if len(violations) > 1:
+        # The server's message is the first of them, and how many more there are.
+        lines = ["the request is out of form:"]
+        lines += ["  " + ": ".join(filter(None, (item.field, item.description))) for item in violations]
+    click.echo("\n".join([f"autopilot: {lines[0]}", *lines[1:], *filter(None, [hint])]), err=True)
     sys.exit(code)
 
 
+def misused(error: click.ClickException) -> NoReturn:
+    """End because of what was given on the command line."""
+    message = " ".join(error.format_message().split("\n"))
+    context = getattr(error, "ctx", None)
+    hint = f"See: {context.command_path} --help" if context is not None else ""
+    # Looked up by hand: the options may be what could not be read.
+    fail(message[:1].lower() + message[1:], USAGE, hint=hint, as_json="--json" in sys.argv)
+
+
 @contextmanager
-def reported(server: str) -> Iterator[None]:
-    """Show errors as people read them, and end with the code for scripts."""
+def reported(server: str, *, as_json: bool) -> Iterator[None]:
+    """Show errors as people or programs read them, and end with the code for scripts."""
     try:
         yield
     except ServerUnreachable as error:
-        fail(f"no server at {server}: {error.message}\nStart one with: autopilot serve", UNAVAILABLE)
+        message, hint = f"no server at {server}: {error.message}", "Start one with: autopilot serve"
+        fail(message, UNAVAILABLE, hint=hint, as_json=as_json, error=error)
     except AutopilotError as error:
-        for violation in error.violations[1:]:
-            click.echo(f"  {violation.field}: {violation.description}", err=True)
         codes = {
             grpc.StatusCode.INVALID_ARGUMENT: USAGE,
             grpc.StatusCode.OUT_OF_RANGE: USAGE,
@@ -71,9 +98,9 @@ def reported(server: str) -> Iterator[None]:
             grpc.StatusCode.RESOURCE_EXHAUSTED: UNAVAILABLE,
             grpc.StatusCode.DEADLINE_EXCEEDED: TIMEOUT,
         }
-        fail(error.message, codes.get(error.code, FAILED))
+        fail(error.message, codes.get(error.code, FAILED), as_json=as_json, error=error)
     except ValueError as error:
-        fail(str(error), USAGE)
+        fail(str(error), USAGE, as_json=as_json)
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from datetime import datetime, timedelta
 from enum import Enum
@@ -23,6 +24,9 @@ from autopilot_client import (
     TokenChunk,
 )
 from autopilot_client._model import Missing
+
+# Ends of lines, of all kinds, and what moves a terminal's cursor.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def to_json(value: Any) -> Any:
@@ -103,16 +107,13 @@ def span(value: timedelta) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02} min"
 
 
-def event_line(event: Event) -> str | None:
-    """An event as a plain line; None for what a line is not worth."""
-    text = _event_text(event)
-    if text is None:
-        return None
+def event_line(event: Event) -> str:
+    """An event as a plain line: one, whatever a workflow says."""
     when = event.event_time.astimezone().strftime("%H:%M:%S") if event.event_time is not None else "        "
-    return f"{when} {event.sequence:>4} {event.progress.fraction:>4.0%}  {text}"
+    return f"{when} {event.sequence or '':>4} {event.progress.fraction:>4.0%}  {_CONTROL.sub(' ', _event_text(event))}"
 
 
-def _event_text(event: Event) -> str | None:
+def _event_text(event: Event) -> str:
     match event.kind:
         case StateChanged(_, state, error):
             why = f": {error.reason}: {error.message}" if error is not None else ""
@@ -131,7 +132,7 @@ def _event_text(event: Event) -> str | None:
             return f"{step}: {' '.join(part for part in parts if part)}"
         case CheckpointSaved(_, superstep, _):
             return f"checkpoint {superstep}"
-        case TokenChunk():
-            return None
+        case TokenChunk(step, _, text):
+            return f"{step} writes {short_json(text)}"
         case _:
             return "an event that this client does not know"

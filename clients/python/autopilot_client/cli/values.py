@@ -13,6 +13,9 @@ import click
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
+# What protobuf's Duration holds, about 10,000 years.
+_LONGEST = timedelta(seconds=315_576_000_000)
+
 
 class Json(click.ParamType):  # type: ignore[type-arg] # generic in newer releases only
     """JSON text, `@FILE`, or `-` for standard input."""
@@ -25,7 +28,12 @@ class Json(click.ParamType):  # type: ignore[type-arg] # generic in newer releas
             return value
         text = self._text(value, param, ctx)
         try:
-            return _Parsed(json.loads(text))
+            parsed = json.loads(text, object_pairs_hook=_object)
+            # Finds what Python reads and JSON has not got: NaN, and halves of characters.
+            json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
+            return _Parsed(parsed)
+        except RecursionError:
+            self.fail("nested too deeply", param, ctx)
         except ValueError as error:
             hint = " (a text needs quotes of its own: '\"like this\"')" if re.fullmatch(r"[\w .,!?-]+", value) else ""
             self.fail(f"not JSON: {error}{hint}", param, ctx)
@@ -37,6 +45,15 @@ class Json(click.ParamType):  # type: ignore[type-arg] # generic in newer releas
             return Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
         except (OSError, UnicodeDecodeError) as error:
             self.fail(f"cannot read {value[1:]}: {error}", param, ctx)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r} is there twice in one object")
+    return found
 
 
 class _Parsed:
@@ -60,7 +77,10 @@ class Span(click.ParamType):  # type: ignore[type-arg] # generic in newer releas
         parts = _SPAN.findall(value)
         if not parts or "".join(number + unit for number, unit in parts) != value:
             self.fail(f"{value!r} is not a duration: write it as 500ms, 10s, 5m, 2h, 3d or 1h30m", param, ctx)
-        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if seconds > _LONGEST.total_seconds():
+            self.fail(f"{value!r} is too long: at most {_LONGEST.days}d", param, ctx)
+        return timedelta(seconds=seconds)
 
 
 class Time(click.ParamType):  # type: ignore[type-arg] # generic in newer releases only
@@ -72,9 +92,9 @@ class Time(click.ParamType):  # type: ignore[type-arg] # generic in newer releas
         """Read."""
         if isinstance(value, datetime):
             return value
-        if value.startswith("in "):
-            return datetime.now(UTC) + Span().convert(value[3:], param, ctx)
         try:
+            if value.startswith("in "):
+                return datetime.now(UTC) + Span().convert(value[3:], param, ctx)
             return datetime.fromisoformat(value).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a time: write it as 2026-01-31T12:00:00Z, or as 'in 5m'", param, ctx)
@@ -93,4 +113,12 @@ def pairs(values: Sequence[str], option: str) -> dict[str, str]:
 
 def answers(values: Sequence[str]) -> dict[str, Any]:
     """ID=JSON, several times."""
-    return {key: Json().convert(text, None, None).value for key, text in pairs(values, "--answers").items()}
+    return {key: _answer(key, text) for key, text in pairs(values, "--answers").items()}
+
+
+def _answer(key: str, text: str) -> Any:
+    try:
+        return Json().convert(text, None, None).value
+    except click.BadParameter as error:
+        error.param_hint = f"--answers {key}"
+        raise
