@@ -270,20 +270,20 @@ def test_a_checkpointer_of_a_workflow_s_own_is_reported_with_its_name(
 @pytest.mark.parametrize(
     ("policy", "why"),
     [
-        ({"max_attempts": -1}, "max_attempts is -1: must be a whole number from 1 to 1,000,000"),
-        ({"max_attempts": 2.5}, "max_attempts is 2.5: must be a whole number from 1 to 1,000,000"),
-        ({"max_backoff_seconds": "10"}, "max_backoff_seconds is '10': must be a number from 0 to 1,000,000"),
-        ({"backoff_multiplier": float("nan")}, "backoff_multiplier is nan: must be a number from 1 to 1,000,000"),
-        ({"max_attempts": True}, "max_attempts is True: must be a whole number from 1 to 1,000,000"),
-        ({"zz": 1}, f"there is no 'zz'; there are {KEYS}"),
-        (3, f"must be an object with {KEYS}"),
+        ({"max_attempts": -1}, ".max_attempts is -1: must be a whole number from 1 to 1,000,000"),
+        ({"max_attempts": 2.5}, ".max_attempts is 2.5: must be a whole number from 1 to 1,000,000"),
+        ({"max_backoff_seconds": "10"}, ".max_backoff_seconds is '10': must be a number from 0 to 1,000,000"),
+        ({"backoff_multiplier": float("nan")}, ".backoff_multiplier is nan: must be a number from 1 to 1,000,000"),
+        ({"max_attempts": True}, ".max_attempts is True: must be a whole number from 1 to 1,000,000"),
+        ({"zz": 1}, f": there is no 'zz'; there are {KEYS}"),
+        (3, f": must be an object with {KEYS}"),
     ],
 )
 def test_a_retry_policy_says_what_is_wrong(place: Place, policy: object, why: str) -> None:
     place.configure({"mine": {"path": f"{HELLO}:graph", "retry_policy": policy}})
     with pytest.raises(StartupError) as refused:
         langgraph_json.read(place.folder / "langgraph.json")
-    assert str(refused.value).endswith(f"graph 'mine': retry_policy: {why}")
+    assert str(refused.value).endswith(f"graph 'mine': retry_policy{why}")
 
 
 @pytest.mark.parametrize("item", ["nopkgxyz", "nopkgxyz[extra]>=1,<2", "nopkgxyz @ git@host:x", "no/folder"])

@@ -131,6 +131,13 @@ async def test_retries_go_on_from_the_last_checkpoint(world: World, tmp_path: Pa
     ]
 
 
+async def test_an_input_that_the_graph_refuses_is_not_tried_again(world: World) -> None:
+    job = await world.run("chat", {"messages": [5]}, retry_policy=AT_ONCE)
+    assert job.state is JobState.FAILED
+    assert (job.attempt, job.failed_attempts) == (1, 1)
+    assert world.steps(job.job_id, "step_started") == []
+
+
 async def test_langgraph_s_own_retries_are_one_step(world: World, tmp_path: Path) -> None:
     job = await world.run("third_time", {"items": [], "folder": str(tmp_path)})
     assert job.state is JobState.SUCCEEDED, job.error

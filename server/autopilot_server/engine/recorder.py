@@ -140,6 +140,11 @@ class Recorder:
         with self._lock:
             self._closed = True
 
+    @property
+    def began(self) -> bool:
+        """Whether any step began in this attempt."""
+        return bool(self._started)
+
     def asked(self, question: Interrupt) -> bool:
         """Whether the step that asks began in this attempt."""
         return question.step_run_id in self._started

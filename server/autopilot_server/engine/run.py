@@ -259,7 +259,9 @@ class Run:
             extra={"job_id": self.fence.job_id, "attempt": self.claim.job.attempt, "step": step},
             exc_info=error,
         )
-        return failure(error, step, with_traceback=traced)
+        failed = failure(error, step, with_traceback=traced)
+        # Before any step: the state or the input itself is refused, and will be again.
+        return replace(failed, retryable=failed.retryable and (bool(step) or self._recorder.began))
 
     async def _give_back(self, outcome: Outcome) -> None:
         end = run_end(outcome, self.claim.job, completed_steps=self._recorder.completed_steps)
