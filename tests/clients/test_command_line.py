@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from autopilot_client import MISSING, Client, Event, Progress, ProgressReported, TokenChunk
+from autopilot_client import MISSING, Client, Event, JobState, Progress, ProgressReported, TokenChunk
 from autopilot_client.cli.live import JobView
 from autopilot_client.cli.output import event_line
 from rich.console import Console
@@ -55,11 +55,14 @@ def test_a_job_from_submit_to_delete(cli: Cli) -> None:
     (status,) = cli.json("status", job_id)
     assert status["state"] == "SUCCEEDED"
     assert [job["job_id"] for job in cli.json("list", "--label", "team=blue")] == [job_id]
+    assert [job["job_id"] for job in cli.json("list", "--after", "2h ago")] == [job_id]
+    assert cli.json("list", "--before", "2h ago") == []
     assert len(cli.json("checkpoints", job_id, "--values")) == 5
     events = cli.json("watch", job_id)
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
-    assert events[0]["kind"] == "StateChanged"
-    assert cli.json("prune", "--finished-for", "0", "--dry-run") == [{"jobs": 1, "checkpoints": 5}]
+    assert (events[0]["kind"], events[0]["to_state"]) == ("StateChanged", "PENDING")
+    assert "from_state" not in events[0]
+    assert cli.json("prune", "--finished-for", "0", "--dry-run") == [{"deleted_jobs": 1, "deleted_checkpoints": 5}]
     assert cli.json("delete", job_id) == [{"deleted": job_id}]
     assert cli.run("status", job_id).returncode == 5
 
@@ -148,6 +151,19 @@ NOWHERE = "127.0.0.1:1"
         (["submit", "w", "--retention", "9" * 30 + "d"], "--retention"),
         (["submit", "w", "--at", "in " + "9" * 30 + "d"], "--at"),
         (["submit", "w", "--at", "in 3652500d"], "--at"),
+        (["status", "j", "--timeout", "1000d"], "--timeout"),
+        (["status", "j", "--wait", "1000d"], "--wait"),
+        (["submit", "w", "--max-attempts", "99999999999"], "--max-attempts"),
+        (["submit", "w", "--step-limit", "99999999999"], "--step-limit"),
+        (["watch", "j", "--after", "9" * 30], "--after"),
+        (["list", "--limit", "9" * 30], "--limit"),
+        (["checkpoints", "j", "--limit", "9" * 30], "--limit"),
+        (["list", "--after", "yesterday"], "'2h ago'"),
+        (["list", "--state", "ASLEEP"], "PENDING, RUNNING"),
+        (["list", "-s", ""], "HOST:PORT"),
+        (["prune", "--finished-for", "1d", "--state", "RUNNING"], "is none of SUCCEEDED, FAILED, CANCELLED"),
+        (["submit"], "WORKFLOW"),
+        (["submit", "w", "--nonsense"], "--nonsense"),
         (["resume", "j", "--answer", "1", "--answer-text", "1"], "--answer-text"),
         (["resume", "j", "--answers", "q=["], "--answers q"),
     ],
@@ -253,13 +269,13 @@ def test_the_base_install_says_how_to_get_the_server(tmp_path: Path) -> None:
     (tmp_path / "autopilot_server" / "__init__.py").write_text(missing)
     done = subprocess.run(
         [sys.executable, "-c", "from autopilot_client.cli import main; main()", "serve", "--listen", "x"],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 2
-    assert 'pip install "autopilot-jobs[server]"' in done.stderr
+    assert "pip install '.[server]' in the repository" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -319,6 +335,50 @@ def test_a_terminal_shows_a_tree_and_a_bar(server: ServerProcess, client: Client
     assert "✓ first" in plain
     assert "✓ one" in plain
     assert "SUCCEEDED" in plain
+
+
+def test_a_list_has_a_heading_in_a_terminal_only(cli: Cli, client: Client) -> None:
+    job_id = client.submit("linear", {"items": []}).job_id
+    assert cli.run("list").stdout.split()[0] == job_id
+    leader, follower = pty.openpty()
+    shown = subprocess.Popen([AUTOPILOT, "list"], stdout=follower, env=cli.environment)
+    os.close(follower)
+    text = b""
+    while part := _read(leader):
+        text += part
+    assert shown.wait(timeout=60) == 0
+    heading, line = text.decode().splitlines()
+    assert heading.split() == ["JOB", "CREATED", "STATE", "DONE", "WORKFLOW"]
+    assert line.split()[0] == job_id
+
+
+def resumed_by_hand(cli: Cli, job_id: str, typed: bytes) -> subprocess.CompletedProcess[str]:
+    """`autopilot resume`, with somebody at the keyboard."""
+    leader, follower = pty.openpty()
+    os.write(leader, typed)
+    done = subprocess.run(
+        [AUTOPILOT, "resume", job_id, "--json"],
+        stdin=follower,
+        env=cli.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    os.close(follower)
+    os.close(leader)
+    return done
+
+
+def test_who_is_asked_may_leave_a_question_out(cli: Cli, client: Client) -> None:
+    job = ended(client, client.submit("ask_two", {"items": []}).job_id)
+    done = resumed_by_hand(cli, job.job_id, b"\n5\n")
+    assert done.returncode == 0, done.stderr
+    assert "left asks" in done.stderr
+    assert json.loads(done.stdout)["job_id"] == job.job_id
+    assert [question.step for question in ended(client, job.job_id).interrupts] == ["left"]
+    client.cancel(job.job_id)
+    assert resumed_by_hand(cli, job.job_id, b"\n").returncode == 0
+    assert ended(client, job.job_id).state is JobState.INTERRUPTED
 
 
 def _read(terminal: int) -> bytes:

@@ -1,5 +1,6 @@
 """The Python client: conversions, errors, retries, reconnection."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,13 @@ from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from autopilot_client import (
     MISSING,
     AsyncClient,
+    AutopilotError,
+    CallFailed,
     Client,
+    DeadlineExceeded,
     Event,
     Job,
+    JobEnded,
     JobFailed,
     JobInterrupted,
     JobNotFound,
@@ -109,6 +114,45 @@ def test_an_option_that_there_is_not_is_refused() -> None:
         fake.client.resume("j", anwser=1)  # type: ignore[call-arg]
 
 
+def test_what_has_the_wrong_type_is_refused_by_its_name() -> None:
+    fake = Fake()
+    with pytest.raises(TypeError, match="label 'n' is 3"):
+        fake.client.submit("w", labels={"n": 3})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="label 'n' is None"):
+        list(fake.client.list(labels={"n": None}))  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="retry_policy must be a RetryPolicy"):
+        fake.client.submit("w", retry_policy={"max_attempts": 3})  # type: ignore[typeddict-item]
+
+
+async def test_a_closed_client_says_so() -> None:
+    client, asynchronous = Client("127.0.0.1:1"), AsyncClient("127.0.0.1:1")
+    client.close()
+    await asynchronous.close()
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        client.get("j")
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        list(client.watch("j"))
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        await asynchronous.get("j")
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        await anext(asynchronous.watch("j"))
+
+
+def test_a_server_that_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Client(address, timeout=0.5) as client, pytest.raises(DeadlineExceeded) as error:
+            client.get("j")
+    assert str(error.value) == f"no answer from {address} within 0.5 s"
+
+
+def test_one_class_catches_all_that_goes_wrong() -> None:
+    assert issubclass(JobNotFound, CallFailed)
+    assert issubclass(JobFailed, JobEnded)
+    assert issubclass(CallFailed, AutopilotError)
+    assert issubclass(JobEnded, AutopilotError)
+
+
 def test_what_a_repeated_request_did() -> None:
     fake = Fake()
     response = job_service_pb2.SubmitJobResponse(job=job_pb2.Job(job_id="j"), deduplicated=True)
@@ -134,6 +178,7 @@ def test_what_is_not_there_is_not_none() -> None:
 def test_a_newer_server_is_tolerated() -> None:
     message = job_pb2.Job.FromString(job_pb2.Job(state=1).SerializeToString().replace(b"\x20\x01", b"\x20\x63"))
     assert job(message).state is JobState.UNKNOWN
+    assert str(job(message).state) == "UNKNOWN"
     # Field 30, length-delimited: an event kind of the future.
     newer = job_pb2.ProgressEvent.FromString(b"\xf2\x01\x00" + job_pb2.ProgressEvent(sequence=3).SerializeToString())
     assert event(newer).kind == UnknownEvent()
@@ -226,7 +271,7 @@ async def test_the_async_client_does_the_same(server: ServerProcess) -> None:
         checkpoints = [c async for c in client.checkpoints(job.job_id, values=True)]
         assert checkpoints[0].values == {"items": ["before", True, "after"]}
         assert "linear" in {w.name async for w in client.workflows()}
-        assert (await client.prune(0, labels={"x": "y"}, dry_run=True)).jobs == 1
+        assert (await client.prune(0, labels={"x": "y"}, dry_run=True)).deleted_jobs == 1
         await client.delete(job.job_id)
         with pytest.raises(JobNotFound):
             await client.get(job.job_id)

@@ -3,6 +3,7 @@
 from autopilot_client._async import AsyncClient
 from autopilot_client._errors import (
     AutopilotError,
+    CallFailed,
     CheckpointNotFound,
     CredentialsInvalid,
     DeadlineExceeded,
@@ -61,6 +62,7 @@ __all__ = [
     "MISSING",
     "AsyncClient",
     "AutopilotError",
+    "CallFailed",
     "Checkpoint",
     "CheckpointNotFound",
     "CheckpointSaved",

@@ -13,7 +13,7 @@ from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 
 from autopilot_client import _convert, _requests
 from autopilot_client._channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS
-from autopilot_client._errors import AutopilotError, from_rpc
+from autopilot_client._errors import CallFailed, from_rpc
 from autopilot_client._model import MISSING, Checkpoint, Event, Job, JobState, Pruned, Workflow
 from autopilot_client._requests import ResumeOptions, Span, SubmitOptions
 from autopilot_client._sync import ENDS, seconds
@@ -43,7 +43,8 @@ class AsyncClient:
         `credentials` for TLS, else plain text. `channel`: one that the caller made, and closes. `timeout`: seconds that
         each call but a watch may take. `metadata` goes with each call.
         """
-        self._owned = channel is None
+        self._owned, self._closed = channel is None, False
+        self._server = address if channel is None else "the server"
         if channel is None and credentials is not None:
             channel = grpc.aio.secure_channel(address, credentials, OPTIONS)
         elif channel is None:
@@ -53,7 +54,8 @@ class AsyncClient:
         self._timeout, self._metadata = timeout, tuple(metadata)
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. The client cannot be used any more."""
+        self._closed = True
         if self._owned:
             await self._channel.close()
 
@@ -139,6 +141,7 @@ class AsyncClient:
         """
         place = Place(job_id, after_sequence, stop_when_caught_up, tokens, Patience(seconds(reconnect_for)))
         while True:
+            self._check_open()
             stream: Any = self._stub.WatchProgress(place.request(), metadata=self._metadata)
             try:
                 async for response in stream:
@@ -182,7 +185,7 @@ class AsyncClient:
         while True:
             try:
                 return await self.get(job_id)
-            except AutopilotError as error:
+            except CallFailed as error:
                 pause = patience.pause(error)
             await asyncio.sleep(pause)
 
@@ -272,12 +275,17 @@ class AsyncClient:
 
     # --- calls ---
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed")
+
     async def _call(self, method: Callable[..., Awaitable[R]], request: Any, timeout: float | None) -> R:
+        self._check_open()
         allowed = self._timeout if timeout is None else timeout
         try:
             return await method(request, timeout=allowed, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise from_rpc(error) from None
+            raise from_rpc(error, server=self._server, timeout=allowed) from None
 
     async def _pages(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:
         while True:

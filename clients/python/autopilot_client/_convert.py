@@ -69,6 +69,14 @@ def timestamp(value: datetime | None) -> Timestamp | None:
     return message
 
 
+def label_texts(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Labels. TypeError for one that is no text."""
+    for key, text in (given or {}).items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise TypeError(f"label {key!r} is {text!r}: a label's name and value are texts")
+    return dict(given or {})
+
+
 def job_filter(
     *,
     states: Sequence[JobState] = (),
@@ -83,7 +91,7 @@ def job_filter(
         states=[int(state) for state in states],  # type: ignore[misc] # the numbers are the contract's
         workflow=workflow,
         thread_id=thread_id,
-        labels=dict(labels or {}),
+        labels=label_texts(labels),
         created_after=timestamp(created_after),
         created_before=timestamp(created_before),
     )

@@ -23,6 +23,10 @@ class Violation:
 
 
 class AutopilotError(Exception):
+    """What goes wrong with Autopilot: CallFailed, or of `run` also JobEnded."""
+
+
+class CallFailed(AutopilotError):  # noqa: N818 - named as the contract names its reasons, here and below
     """An RPC that failed. `code` is gRPC's; `reason` the server's, empty when the server was not reached."""
 
     def __init__(
@@ -43,95 +47,95 @@ class AutopilotError(Exception):
         self.retry_delay = retry_delay
 
 
-class FieldInvalid(AutopilotError):  # noqa: N818 - named as the contract names the reason, here and below
+class FieldInvalid(CallFailed):
     """The request is out of form; `violations` has everything that is wrong."""
 
 
-class PayloadTooLarge(AutopilotError):  # noqa: N818
+class PayloadTooLarge(CallFailed):
     """A JSON value is over the server's limit."""
 
 
-class RequestIdReused(AutopilotError):  # noqa: N818
+class RequestIdReused(CallFailed):
     """The request_id was used for something else."""
 
 
-class PageTokenInvalid(AutopilotError):  # noqa: N818
+class PageTokenInvalid(CallFailed):
     """The page token is not the server's, or for another filter."""
 
 
-class JobNotFound(AutopilotError):  # noqa: N818
+class JobNotFound(CallFailed):
     """There is no such job."""
 
 
-class WorkflowNotFound(AutopilotError):  # noqa: N818
+class WorkflowNotFound(CallFailed):
     """There is no such workflow."""
 
 
-class CheckpointNotFound(AutopilotError):  # noqa: N818
+class CheckpointNotFound(CallFailed):
     """The job has no such checkpoint."""
 
 
-class JobAlreadyExists(AutopilotError):  # noqa: N818
+class JobAlreadyExists(CallFailed):
     """The job_id is taken."""
 
 
-class JobStateConflict(AutopilotError):  # noqa: N818
+class JobStateConflict(CallFailed):
     """Not possible in the job's state."""
 
 
-class InterruptNotPending(AutopilotError):  # noqa: N818
+class InterruptNotPending(CallFailed):
     """The question is not open."""
 
 
-class ThreadBusy(AutopilotError):  # noqa: N818
+class ThreadBusy(CallFailed):
     """Another unfinished job uses the thread."""
 
 
-class ThreadAdvanced(AutopilotError):  # noqa: N818
+class ThreadAdvanced(CallFailed):
     """A newer job has gone on with the thread."""
 
 
-class EtagMismatch(AutopilotError):  # noqa: N818
+class EtagMismatch(CallFailed):
     """The job has changed meanwhile."""
 
 
-class SequenceOutOfRange(AutopilotError):  # noqa: N818
+class SequenceOutOfRange(CallFailed):
     """The place to watch from is not in the log."""
 
 
-class LimitExceeded(AutopilotError):  # noqa: N818
+class LimitExceeded(CallFailed):
     """The server is full."""
 
 
-class ServerDraining(AutopilotError):  # noqa: N818
+class ServerDraining(CallFailed):
     """The server is stopping."""
 
 
-class StorageUnavailable(AutopilotError):  # noqa: N818
+class StorageUnavailable(CallFailed):
     """The server's database is away."""
 
 
-class ServerFault(AutopilotError):  # noqa: N818
+class ServerFault(CallFailed):
     """The server failed; `metadata["error_id"]` finds it in its log."""
 
 
-class CredentialsInvalid(AutopilotError):  # noqa: N818
+class CredentialsInvalid(CallFailed):
     """Who calls is not known."""
 
 
-class MethodForbidden(AutopilotError):  # noqa: N818
+class MethodForbidden(CallFailed):
     """Who calls may not."""
 
 
-class ServerUnreachable(AutopilotError):  # noqa: N818
+class ServerUnreachable(CallFailed):
     """No server answered."""
 
 
-class DeadlineExceeded(AutopilotError):  # noqa: N818
+class DeadlineExceeded(CallFailed):
     """The call took longer than its timeout."""
 
 
-class JobEnded(Exception):  # noqa: N818
+class JobEnded(AutopilotError):  # noqa: N818
     """`run` met a job that did not succeed; `job` is the job."""
 
     def __init__(self, job: "Job") -> None:
@@ -153,7 +157,7 @@ class JobInterrupted(JobEnded):
     """The job waits for answers; resume it."""
 
 
-REASONS: dict[str, type[AutopilotError]] = {
+REASONS: dict[str, type[CallFailed]] = {
     "FIELD_INVALID": FieldInvalid,
     "PAYLOAD_TOO_LARGE": PayloadTooLarge,
     "REQUEST_ID_REUSED": RequestIdReused,
@@ -176,20 +180,22 @@ REASONS: dict[str, type[AutopilotError]] = {
     "METHOD_FORBIDDEN": MethodForbidden,
 }
 
-_CODES: dict[grpc.StatusCode, type[AutopilotError]] = {
+_CODES: dict[grpc.StatusCode, type[CallFailed]] = {
     grpc.StatusCode.UNAVAILABLE: ServerUnreachable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
 
 
-def from_rpc(error: Any) -> AutopilotError:
-    """The exception for a grpc.RpcError."""
+def from_rpc(error: Any, *, server: str = "", timeout: float = 0) -> CallFailed:
+    """The exception for a grpc.RpcError of a call to a server that had `timeout` seconds."""
     code, message = error.code(), error.details() or ""
     info, violations, delay = _details(error)
     if info is None or info.domain != DOMAIN:
-        kind = _CODES.get(code, AutopilotError)
+        kind = _CODES.get(code, CallFailed)
+        if kind is DeadlineExceeded:
+            message = f"no answer from {server} within {timeout:g} s"
         return kind(message or code.name, code=code, retry_delay=delay)
-    return REASONS.get(info.reason, AutopilotError)(
+    return REASONS.get(info.reason, CallFailed)(
         message,
         code=code,
         reason=info.reason,

@@ -22,6 +22,9 @@ class JobState(IntEnum):
     def _missing_(cls, value: object) -> "JobState":  # noqa: ARG003 - enum's signature
         return cls.UNKNOWN
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def finished(self) -> bool:
         """Whether nothing more happens unless somebody resumes the job."""
@@ -156,8 +159,8 @@ class Workflow:
 class Pruned:
     """What PruneJobs deleted, or would delete."""
 
-    jobs: int
-    checkpoints: int
+    deleted_jobs: int
+    deleted_checkpoints: int
 
 
 # --- events ---

@@ -69,7 +69,7 @@ def submit(workflow: str, graph_input: Any, **options: Unpack[SubmitOptions]) ->
         job_id=options.get("job_id", ""),
         request_id=options.get("request_id") or str(uuid.uuid4()),
         thread_id=options.get("thread_id", ""),
-        labels=dict(options.get("labels") or {}),
+        labels=_convert.label_texts(options.get("labels")),
         scheduled_time=_convert.timestamp(options.get("scheduled_time")),
         priority=options.get("priority", 0),
         execution_timeout=_convert.duration(options.get("execution_timeout")),
@@ -97,6 +97,8 @@ def _fork(job_id: str, checkpoint_id: str) -> job_service_pb2.CheckpointRef:
 def _retry_policy(policy: RetryPolicy | None) -> job_pb2.RetryPolicy | None:
     if policy is None:
         return None
+    if not isinstance(policy, RetryPolicy):
+        raise TypeError(f"retry_policy must be a RetryPolicy, such as RetryPolicy(max_attempts=5), not {policy!r}")
     return job_pb2.RetryPolicy(
         max_attempts=policy.max_attempts or 0,
         initial_backoff=_convert.duration(policy.initial_backoff),

@@ -12,7 +12,7 @@ from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 
 from autopilot_client import _convert, _requests
 from autopilot_client._channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS
-from autopilot_client._errors import AutopilotError, JobCancelled, JobEnded, JobFailed, JobInterrupted, from_rpc
+from autopilot_client._errors import CallFailed, JobCancelled, JobEnded, JobFailed, JobInterrupted, from_rpc
 from autopilot_client._model import MISSING, Checkpoint, Event, Job, JobState, Pruned, Workflow
 from autopilot_client._requests import ResumeOptions, Span, SubmitOptions
 from autopilot_client._watching import Following, Patience, Place
@@ -52,7 +52,8 @@ class Client:
         `credentials` for TLS, else plain text. `channel`: one that the caller made, and closes. `timeout`: seconds that
         each call but a watch may take. `metadata` goes with each call.
         """
-        self._owned = channel is None
+        self._owned, self._closed = channel is None, False
+        self._server = address if channel is None else "the server"
         if channel is None and credentials is not None:
             channel = grpc.secure_channel(address, credentials, OPTIONS)
         elif channel is None:
@@ -62,7 +63,8 @@ class Client:
         self._timeout, self._metadata = timeout, tuple(metadata)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. The client cannot be used any more."""
+        self._closed = True
         if self._owned:
             self._channel.close()
 
@@ -147,6 +149,7 @@ class Client:
         """
         place = Place(job_id, after_sequence, stop_when_caught_up, tokens, Patience(seconds(reconnect_for)))
         while True:
+            self._check_open()
             stream: Any = self._stub.WatchProgress(place.request(), metadata=self._metadata)
             try:
                 for response in stream:
@@ -189,7 +192,7 @@ class Client:
         while True:
             try:
                 return self.get(job_id)
-            except AutopilotError as error:
+            except CallFailed as error:
                 pause = patience.pause(error)
             time.sleep(pause)
 
@@ -273,12 +276,17 @@ class Client:
 
     # --- calls ---
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed")
+
     def _call(self, method: Callable[..., R], request: Any, timeout: float | None) -> R:
+        self._check_open()
         allowed = self._timeout if timeout is None else timeout
         try:
             return method(request, timeout=allowed, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise from_rpc(error) from None
+            raise from_rpc(error, server=self._server, timeout=allowed) from None
 
     def _pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         while True:

@@ -9,7 +9,7 @@ import grpc
 from autopilot.v1 import job_pb2, job_service_pb2
 
 from autopilot_client import _convert, _requests
-from autopilot_client._errors import AutopilotError
+from autopilot_client._errors import CallFailed
 from autopilot_client._model import Event, Job, JobState, StateChanged
 
 # Ends of a stream after which the log is there all the same.
@@ -75,7 +75,7 @@ class Patience:
         """The server has answered."""
         self._breaks, self._broken_since = 0, None
 
-    def pause(self, error: AutopilotError) -> float:
+    def pause(self, error: CallFailed) -> float:
         """Seconds to wait before going on after a break. Raises the error when it is final, or broken for too long."""
         moment = time.monotonic()
         self._broken_since = self._broken_since or moment

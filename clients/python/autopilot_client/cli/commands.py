@@ -38,7 +38,8 @@ def _serve_command() -> click.Command:
 
         def explain(options: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever was asked for
             exits.fail(
-                f'the server is not installed ({missing} is missing): pip install "autopilot-jobs[server]"', exits.USAGE
+                f"the server is not installed ({missing} is missing): pip install '.[server]' in the repository",
+                exits.USAGE,
             )
 
         return click.Command(
@@ -46,7 +47,7 @@ def _serve_command() -> click.Command:
             callback=explain,
             params=[click.Argument(["options"], nargs=-1, type=click.UNPROCESSED)],
             context_settings={"ignore_unknown_options": True},
-            short_help='Start the server (needs pip install "autopilot-jobs[server]").',
+            short_help="Start the server (needs pip install '.[server]').",
         )
     return serve
 
@@ -72,12 +73,18 @@ def cli() -> None:
 cli.epilog = exits.TEXT
 
 
-def connected(command: Callable[..., Any]) -> Callable[..., Any]:
+def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:  # noqa: ARG001 - click's signature
+    if not value.strip():
+        raise click.BadParameter("is empty: write it as HOST:PORT")
+    return value
+
+
+def connected(command: Callable[..., Any], timeout_help: str = "How long the call may take.") -> Callable[..., Any]:
     """Options that every command of the client has."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one a line."),
         click.option(
-            "--timeout", default="30s", type=values.Span(), show_default=True, help="How long the call may take."
+            "--timeout", default="30s", type=values.Span(values.LONGEST_CALL), show_default=True, help=timeout_help
         ),
         click.option(
             "--server",
@@ -86,11 +93,17 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
             envvar="AUTOPILOT_SERVER",
             show_envvar=True,
             show_default=True,
+            callback=_address,
             help="Address of the server.",
         ),
     ):
         command = option(command)
     return command
+
+
+def watching(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, of a command that can watch."""
+    return connected(command, "How long each single call may take. A watch may take as long as its job.")
 
 
 @contextmanager
@@ -118,21 +131,21 @@ def _show(job: Job, as_json: bool) -> None:
 @click.option("--thread-id", default="", help="Thread whose saved state the job continues.")
 @click.option("--label", "-l", multiple=True, metavar="KEY=VALUE", help="May be given several times.")
 @click.option("--priority", type=click.IntRange(0, 9), default=0, show_default=True, help="Larger runs first.")
-@click.option("--at", "scheduled_time", type=values.Time(), help="Do not start before: ISO 8601, or 'in 5m'.")
+@click.option("--at", "scheduled_time", type=values.Time("in 5m"), help="Do not start before: ISO 8601, or 'in 5m'.")
 @click.option("--execution-timeout", type=values.Span(), help="Fail the job when it ran for this long.")
 @click.option("--retention", type=values.Span(), help="Keep the job for this long once it is finished.")
-@click.option("--max-attempts", type=click.IntRange(1), help="Attempts, including the first.")
+@click.option("--max-attempts", type=values.COUNT, help="Attempts, including the first.")
 @click.option("--initial-backoff", type=values.Span(), help="Wait before the second attempt.")
 @click.option("--max-backoff", type=values.Span(), help="Longest wait between attempts.")
 @click.option("--backoff-multiplier", type=click.FloatRange(1), help="How the wait grows.")
 @click.option("--interrupt-before", multiple=True, metavar="STEP", help='Stop before this step; "*": before each.')
 @click.option("--interrupt-after", multiple=True, metavar="STEP", help='Stop after this step; "*": after each.')
 @click.option("--context", type=values.Json(), help="LangGraph's run-time context, as --input.")
-@click.option("--step-limit", type=click.IntRange(1), help="Supersteps an attempt may take.")
+@click.option("--step-limit", type=values.COUNT, help="Supersteps an attempt may take.")
 @click.option("--fork-from", metavar="JOB_ID", help="Start from a copy of another job's checkpoint.")
 @click.option("--fork-checkpoint", default="", metavar="ID", help="Which one; default: its newest.")
 @click.option("--tokens", is_flag=True, help="With --watch: show what language models write.")
-@connected
+@watching
 def submit(
     workflow: str,
     graph_input: Any,
@@ -164,7 +177,8 @@ def submit(
         elif not sys.stdout.isatty():
             click.echo(job.job_id)
         else:
-            click.echo(f"submitted {job.job_id}\nWatch it with: autopilot watch {job.job_id}")
+            done = "had been submitted before:" if job.deduplicated else "submitted"
+            click.echo(f"{done} {job.job_id}\nWatch it with: autopilot watch {job.job_id}")
 
 
 def _submit_options(given: dict[str, Any]) -> Any:
@@ -181,10 +195,12 @@ def _submit_options(given: dict[str, Any]) -> Any:
 
 @cli.command()
 @click.argument("job_id")
-@click.option("--after", "after_sequence", type=click.IntRange(0), default=0, help="Show events after this sequence.")
+@click.option(
+    "--after", "after_sequence", type=click.IntRange(0, 2**63 - 1), default=0, help="Show events after this sequence."
+)
 @click.option("--no-follow", is_flag=True, help="Show what is stored, and end.")
 @click.option("--tokens", is_flag=True, help="Show what language models write.")
-@connected
+@watching
 def watch(
     job_id: str, after_sequence: int, no_follow: bool, tokens: bool, as_json: bool, server: str, timeout: timedelta
 ) -> None:
@@ -246,7 +262,9 @@ def _print_end(job: Job) -> None:
 
 @cli.command()
 @click.argument("job_id")
-@click.option("--wait", type=values.Span(), help="Wait this long for it to be finished or INTERRUPTED.")
+@click.option(
+    "--wait", type=values.Span(values.LONGEST_CALL), help="Wait this long for it to be finished or INTERRUPTED."
+)
 @click.option("--basic", is_flag=True, help="Without input, output and questions.")
 @connected
 def status(job_id: str, wait: timedelta | None, basic: bool, as_json: bool, server: str, timeout: timedelta) -> None:
@@ -265,9 +283,11 @@ def status(job_id: str, wait: timedelta | None, basic: bool, as_json: bool, serv
 @click.option("--workflow", default="", help="Only jobs of this workflow.")
 @click.option("--thread-id", default="", help="Only jobs of this thread.")
 @click.option("--label", "-l", multiple=True, metavar="KEY=VALUE", help="Only jobs with all of these labels.")
-@click.option("--after", "created_after", type=values.Time(), help="Created at this time or later.")
-@click.option("--before", "created_before", type=values.Time(), help="Created before this time.")
-@click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+@click.option(
+    "--after", "created_after", type=values.Time("2h ago"), help="Created then or later: ISO 8601, or '2h ago'."
+)
+@click.option("--before", "created_before", type=values.Time("2h ago"), help="Created before: the same.")
+@click.option("--limit", "-n", type=values.COUNT, default=50, show_default=True, help="How many, newest first.")
 @connected
 def list_jobs(
     states: tuple[str, ...],
@@ -284,26 +304,26 @@ def list_jobs(
       autopilot list --state RUNNING --state PENDING
       autopilot list --label team=blue --json | jq -r .job_id
     """
-    wanted = [_state(name) for name in states]
+    wanted = _states(states)
     with _client(server, timeout, as_json) as client:
         jobs = client.list(states=wanted, labels=values.pairs(label, "--label"), page_size=min(limit, 500), **given)
-        for job in islice(jobs, limit):
+        for number, job in enumerate(islice(jobs, limit)):
             if as_json:
                 output.print_json(output.to_json(job))
-            else:
-                created = job.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if job.create_time else ""
-                click.echo(
-                    f"{job.job_id}  {created}  {job.state.name:<11}  {job.progress.fraction:>4.0%}  {job.workflow}"
-                )
+                continue
+            if number == 0 and sys.stdout.isatty():
+                click.echo(f"{'JOB':<36}  {'CREATED':<19}  {'STATE':<11}  DONE  WORKFLOW")
+            created = job.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if job.create_time else ""
+            done = f"{job.progress.fraction:>4.0%}"
+            click.echo(f"{job.job_id:<36}  {created:<19}  {job.state.name:<11}  {done}  {job.workflow}")
 
 
-def _state(name: str) -> Any:
-
-    try:
-        return JobState[name.upper()]
-    except KeyError:
-        known = ", ".join(state.name for state in JobState if state)
-        raise click.BadParameter(f"{name!r} is no state: {known}", param_hint="--state") from None
+def _states(names: tuple[str, ...], *, finished: bool = False) -> list[JobState]:
+    possible = {state.name: state for state in JobState if state and (state.finished or not finished)}
+    for name in names:
+        if name.upper() not in possible:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(possible)}", param_hint="--state")
+    return [possible[name.upper()] for name in names]
 
 
 # --- control ---
@@ -337,7 +357,7 @@ def cancel(job_id: str, as_json: bool, server: str, timeout: timedelta, **given:
 @click.option("--request-id", default="", help="Makes repeating the command safe.")
 @click.option("--etag", default="", help="Only if the job has not changed since.")
 @click.option("--watch/--no-watch", "-w", help="Watch the job until it is finished.")
-@connected
+@watching
 def resume(
     job_id: str,
     answer: Any,
@@ -353,7 +373,8 @@ def resume(
 ) -> None:
     """Continue a job: with answers, after a failure, or from an earlier or edited state.
 
-    In a terminal and without answers, it asks what the job asks.
+    In a terminal and without answers, it asks what the job asks. A question that is left out stays open, and one of a
+    FAILED or CANCELLED job is asked again when its step runs again.
 
     \b
       autopilot resume JOB_ID
@@ -386,17 +407,24 @@ def _ask(job: Job) -> dict[str, Any]:
     """Answers from whoever sits at the terminal."""
     given = {}
     for question in job.interrupts:
-        click.echo(f"{question.step} asks: {output.short_json(question.value, 4000)}")
+        click.echo(f"{question.step} asks: {output.short_json(question.value, 4000)}", err=True)
         if question.response_schema:
-            click.echo(f"An answer must fit: {json.dumps(question.response_schema)}")
-        given[question.interrupt_id] = click.prompt("Answer (JSON)", type=values.Json()).value
+            click.echo(f"An answer must fit: {json.dumps(question.response_schema)}", err=True)
+        text = "Answer (JSON; empty: none now)"
+        answer = click.prompt(text, default="", show_default=False, value_proc=_answer, err=True)
+        if answer is not None:
+            given[question.interrupt_id] = answer.value
     return {"answers": given} if given else {}
+
+
+def _answer(text: str) -> Any:
+    return values.Json().convert(text, None, None) if text.strip() else None
 
 
 @cli.command()
 @click.argument("job_id")
 @click.option("--values", "with_values", is_flag=True, help="With the state's values.")
-@click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+@click.option("--limit", "-n", type=values.COUNT, default=50, show_default=True, help="How many, newest first.")
 @connected
 def checkpoints(job_id: str, with_values: bool, limit: int, as_json: bool, server: str, timeout: timedelta) -> None:
     """List a job's checkpoints, newest first.
@@ -456,14 +484,14 @@ def prune(
       autopilot prune --finished-for 7d --dry-run
       autopilot prune --finished-for 1h --state FAILED --workflow report
     """
-    wanted = [_state(name) for name in states]
+    wanted = _states(states, finished=True)
     with _client(server, timeout, as_json) as client:
         pruned = client.prune(finished_for, states=wanted, labels=values.pairs(label, "--label"), **given)
         if as_json:
             output.print_json(output.to_json(pruned))
         else:
             verb = "would delete" if given["dry_run"] else "deleted"
-            click.echo(f"{verb} {pruned.jobs} jobs and {pruned.checkpoints} checkpoints")
+            click.echo(f"{verb} {pruned.deleted_jobs} jobs and {pruned.deleted_checkpoints} checkpoints")
 
 
 @cli.command()

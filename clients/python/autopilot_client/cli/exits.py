@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 import grpc
 
-from autopilot_client import AutopilotError, JobState, ServerUnreachable
+from autopilot_client import CallFailed, JobState, ServerUnreachable
 
 OK = 0
 FAILED = 1
@@ -46,7 +46,7 @@ def of_state(state: int) -> int:
 
 
 def fail(
-    message: str, code: int, *, hint: str = "", as_json: bool = False, error: AutopilotError | None = None
+    message: str, code: int, *, hint: str = "", as_json: bool = False, error: CallFailed | None = None
 ) -> NoReturn:
     """End with what went wrong on stderr: a line, and where there is more to say lines below it; or one JSON object."""
     violations = () if error is None else error.violations
@@ -86,7 +86,7 @@ def reported(server: str, *, as_json: bool) -> Iterator[None]:
     except ServerUnreachable as error:
         message, hint = f"no server at {server}: {error.message}", "Start one with: autopilot serve"
         fail(message, UNAVAILABLE, hint=hint, as_json=as_json, error=error)
-    except AutopilotError as error:
+    except CallFailed as error:
         codes = {
             grpc.StatusCode.INVALID_ARGUMENT: USAGE,
             grpc.StatusCode.OUT_OF_RANGE: USAGE,

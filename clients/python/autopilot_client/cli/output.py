@@ -15,6 +15,7 @@ from autopilot_client import (
     Event,
     InterruptRaised,
     Job,
+    JobState,
     Omitted,
     ProgressReported,
     StateChanged,
@@ -55,6 +56,9 @@ def event_to_json(event: Event) -> Any:
     """An event, its kind by name."""
     content = to_json(event)
     kind = content.pop("kind")
+    if kind.get("from_state") == JobState.UNKNOWN.name:
+        # The first event: there was no state before.
+        del kind["from_state"]
     return {**content, "kind": type(event.kind).__name__, **kind}
 
 

@@ -14,7 +14,13 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
 # What protobuf's Duration holds, about 10,000 years.
-_LONGEST = timedelta(seconds=315_576_000_000)
+LONGEST = timedelta(seconds=315_576_000_000)
+
+# gRPC takes much longer deadlines for deadlines of the past.
+LONGEST_CALL = timedelta(days=365)
+
+# What an int32 of the contract holds.
+COUNT = click.IntRange(1, 2**31 - 1)
 
 
 class Json(click.ParamType):  # type: ignore[type-arg] # generic in newer releases only
@@ -68,6 +74,10 @@ class Span(click.ParamType):  # type: ignore[type-arg] # generic in newer releas
 
     name = "duration"
 
+    def __init__(self, longest: timedelta = LONGEST) -> None:
+        """At most as long as what takes it can bear."""
+        self._longest = longest
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Read."""
         if isinstance(value, timedelta):
@@ -78,15 +88,19 @@ class Span(click.ParamType):  # type: ignore[type-arg] # generic in newer releas
         if not parts or "".join(number + unit for number, unit in parts) != value:
             self.fail(f"{value!r} is not a duration: write it as 500ms, 10s, 5m, 2h, 3d or 1h30m", param, ctx)
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        if seconds > _LONGEST.total_seconds():
-            self.fail(f"{value!r} is too long: at most {_LONGEST.days}d", param, ctx)
+        if seconds > self._longest.total_seconds():
+            self.fail(f"{value!r} is too long: at most {self._longest.days}d", param, ctx)
         return timedelta(seconds=seconds)
 
 
 class Time(click.ParamType):  # type: ignore[type-arg] # generic in newer releases only
-    """A time: 2026-01-31T12:00:00Z, 2026-01-31 12:00 (local), or `in 5m`."""
+    """A time: 2026-01-31T12:00:00Z, 2026-01-31 12:00 (local), `in 5m`, or `2h ago`."""
 
     name = "time"
+
+    def __init__(self, example: str) -> None:
+        """Of the two that count from now, the one that makes sense."""
+        self._example = example
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read."""
@@ -95,9 +109,11 @@ class Time(click.ParamType):  # type: ignore[type-arg] # generic in newer releas
         try:
             if value.startswith("in "):
                 return datetime.now(UTC) + Span().convert(value[3:], param, ctx)
+            if value.endswith(" ago"):
+                return datetime.now(UTC) - Span().convert(value[:-4], param, ctx)
             return datetime.fromisoformat(value).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a time: write it as 2026-01-31T12:00:00Z, or as 'in 5m'", param, ctx)
+            self.fail(f"{value!r} is not a time: write it as 2026-01-31T12:00:00Z, or as '{self._example}'", param, ctx)
 
 
 def pairs(values: Sequence[str], option: str) -> dict[str, str]:
