@@ -192,7 +192,7 @@ def from_rpc(error: Any, *, server: str = "", timeout: float = 0) -> CallFailed:
     info, violations, delay = _details(error)
     if info is None or info.domain != DOMAIN:
         kind = _CODES.get(code, CallFailed)
-        if kind is DeadlineExceeded:
+        if kind is DeadlineExceeded and timeout:
             message = f"no answer from {server} within {timeout:g} s"
         return kind(message or code.name, code=code, retry_delay=delay)
     return REASONS.get(info.reason, CallFailed)(
