@@ -12,7 +12,7 @@ from autopilot.v1 import job_pb2, job_service_pb2
 from autopilot_server.api.hub import TAIL_EVENTS, Channel, Hub
 from autopilot_server.api.requests import RequestReader
 from autopilot_server.api.watch import Watch
-from autopilot_server.doorbell import News, StoredEvent
+from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.store import Resumption, RunUpdate
@@ -191,6 +191,12 @@ class Driven:
     async def next(self) -> job_service_pb2.WatchProgressResponse:
         return job_service_pb2.WatchProgressResponse.FromString(await anext(self.messages))
 
+    async def sequences(self) -> list[int]:
+        """Of the next message that has events."""
+        while not (found := [event.sequence for event in (await self.next()).events]):
+            pass
+        return found
+
 
 async def test_a_slow_reader_that_falls_behind_the_tail_misses_nothing(api: Api) -> None:
     job = await api.submit()
@@ -227,6 +233,35 @@ async def test_a_lost_ring_costs_a_poll_and_no_event(api: Api) -> None:
     waiting = asyncio.create_task(driven.next())
     await api.step(claim)
     assert [event.sequence for event in (await waiting).events] == [3]
+
+
+async def test_a_state_that_was_read_before_the_ring_came_ends_no_watch(api: Api) -> None:
+    """Another watcher reads that the job is finished while the ring that brings its last event is on its way."""
+    rung: list[News] = []
+    api.doorbell.subscribe(rung.extend)
+    bell = Doorbell()
+    hub = Hub(bell)
+
+    def ring() -> None:
+        bell.ring(rung[:])
+        rung.clear()
+
+    job = await api.submit()
+    claim = await api.claim()
+    rung.clear()
+    first = Driven(api, hub, job.job_id)
+    assert await first.sequences() == [1, 2]
+    await api.step(claim)
+    ring()
+    assert await first.sequences() == [3]
+    await api.end(claim)
+    other = Driven(api, hub, job.job_id)
+    assert await other.sequences() == [1, 2, 3, 4]
+    last = asyncio.create_task(first.sequences())
+    await asyncio.sleep(0)
+    ring()
+    assert await last == [4]
+    hub.close()
 
 
 async def test_heartbeats_break_the_silence(api: Api) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from autopilot_server.api.events import event_field, token_message
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.events import TokenChunk
-from autopilot_server.jobs.states import JobState
+from autopilot_server.jobs.states import FINISHED, JobState
 
 # Events that a channel keeps: enough for watchers that are a little behind, small enough for ten thousand channels.
 TAIL_EVENTS = 256
@@ -56,6 +56,9 @@ class Channel:
         """Nothing is known yet."""
         self.tail: deque[Frame] = deque()
         self.state: JobState | None = None
+        # The sequence with which the job finished, as the commit rang it: `state` may also have been read since, and
+        # then be ahead of the tail.
+        self.finished_at: int | None = None
         self.deleted = False
         self.watchers = 0
         self.tokens: list[deque[bytes]] = []
@@ -72,6 +75,7 @@ class Channel:
         urgent = news.state != self.state
         self.deleted = self.deleted or news.state is None
         self.state = news.state
+        self.finished_at = news.events[-1].sequence if news.state in FINISHED and news.events else None
         for event in news.events:
             self._keep(event)
         if urgent or self.deleted:

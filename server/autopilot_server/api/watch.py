@@ -144,8 +144,7 @@ class Watch:
             return True
         if channel.state is not None and channel.state not in FINISHED:
             return False
-        if channel.newest == self._place and channel.state is not None:
-            # The commit that finished the job rang with its last event.
+        if channel.finished_at == self._place:
             return True
         # Only the log says that nothing came after.
         page = self._read()
