@@ -92,6 +92,7 @@ class Recorder:
         self._checkpointed: set[str] = set()
         self._finished_before: set[str] = set()
         self._tasks: dict[str, _Task] = {}
+        self._inside: dict[str, list[str]] = {}
         self._started: set[str] = set()
         self._active: dict[str, tuple[str, float]] = {}
         self._held: dict[str, StepFinished | StepFailed] = {}
@@ -199,6 +200,8 @@ class Recorder:
             return
         self._tasks[payload["id"]] = _Task(step, namespace, now())
         self._active[payload["id"]] = (step, 0.0)
+        for around in filter(None, map(private.task_of, namespace)):
+            self._inside.setdefault(around, []).append(payload["id"])
         self._append(StepStarted(step, payload["id"]))
         self._arm_timer()
 
@@ -229,10 +232,10 @@ class Recorder:
     def _end_inside(self, task_id: str, result: Any, *, told_with_own: bool) -> None:
         """End the step that left a subgraph by a Command to a graph around it: LangGraph only tells that the node with
         the subgraph has ended, with what the Command wrote."""
-        for child_id, child in list(self._tasks.items()):
-            if not any(private.task_of(part) == task_id for part in child.namespace):
+        for child_id in self._inside.get(task_id, ()):
+            child = self._tasks.pop(child_id, None)
+            if child is None:
                 continue
-            del self._tasks[child_id]
             self._drop_active(child_id)
             update = None if told_with_own else event_payload(_returned(result), self._payload_bytes)
             kind = StepFinished(child.step, child_id, update, now() - child.started)
@@ -271,15 +274,8 @@ class Recorder:
 
     def _drop_active(self, task_id: str) -> None:
         self._active.pop(task_id, None)
-        if self._active:
-            inside = [
-                child
-                for child in self._active
-                if child in self._tasks
-                and any(private.task_of(part) == task_id for part in self._tasks[child].namespace)
-            ]
-            for child in inside:
-                del self._active[child]
+        for child_id in self._inside.pop(task_id, ()):
+            self._active.pop(child_id, None)
 
     # --- CheckpointSink ---
 
