@@ -813,3 +813,16 @@ def test_the_server_says_it_in_one_line_and_stops(project: Project) -> None:
         f"autopilot: {project.file}: graph 'mine': ./mine.py:graph: cannot be loaded: ConnectionError: no database\n"
     )
     assert not (project.folder / "jobs.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a/b.py", "a__b.py"), ("a_/b.py", "a/_b.py"), ("a__/b.py", "a/__b.py"), ("a/_%5f.py", "a/__.py")],
+)
+async def test_files_of_other_names_are_other_modules(
+    project: Project, tmp_path: Path, first: str, second: str
+) -> None:
+    project.write({first: f"{HEAD}\ngraph = says('first')", second: f"{HEAD}\ngraph = says('second')"})
+    registry = project.load({"graphs": {"first": f"./{first}:graph", "second": f"./{second}:graph"}})
+    for name in ("first", "second"):
+        assert await finished(tmp_path, registry, name, {}) == {"text": name}

@@ -20,7 +20,7 @@ TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
 
 # Watchers hear of a new state at once, and of everything else at most this often: a step's start, its end and its
-# checkpoint then are one message. A wish of people for what is live, far below what they can see.
+# checkpoint then are one message. Short enough that people take it for live.
 GATHER_SECONDS = 0.050
 
 # Token chunks that wait for one watcher; of more the oldest are dropped.

@@ -15,8 +15,7 @@ from autopilot_server.jobs.job import Json
 # Validators that are kept compiled: more than a server has workflows.
 _KEPT = 256
 _MOST_VIOLATIONS = 16
-_TEXT = 200
-
+_TEXT_LENGTH = 200
 
 _KINDS = {
     "array": "a list",
@@ -79,7 +78,7 @@ def _overwrites(value: Any) -> bool:
 def _violation(error: ValidationError, field: str) -> Violation:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
     text = _text(error)
-    return Violation(field + path, text if len(text) <= _TEXT else text[: _TEXT - 1] + "…")
+    return Violation(field + path, text if len(text) <= _TEXT_LENGTH else text[: _TEXT_LENGTH - 1] + "…")
 
 
 def _text(error: ValidationError) -> str:

@@ -117,6 +117,13 @@ def _target(folder: Path, path: Path, entry: GraphEntry) -> Any:
     return target
 
 
+def _escaped(part: str) -> str:
+    """A part of a path such that "__" between parts is the only one: other files get other names."""
+    part = part.replace("%", "%25").replace("__", "_%5f").replace("..", "%2e%2e")
+    part = "%5f" + part[1:] if part.startswith("_") else part
+    return part[:-1] + "%5f" if part.endswith("_") else part
+
+
 def _module(folder: Path, location: str) -> ModuleType:
     """As LangGraph's loader: what has a slash, or ends in .py, is a file; anything else an importable module."""
     if "/" not in location and not location.endswith(".py"):
@@ -124,9 +131,7 @@ def _module(folder: Path, location: str) -> ModuleType:
     file = (folder / location).resolve()
     # Relative to the project: names of a state's classes stand in checkpoints and in errors, on whatever machine.
     relative = Path(os.path.relpath(file, folder)).as_posix().removesuffix(".py")
-    # Other files get other names: what stands for a slash or for a folder above stands for nothing else.
-    plain = relative.replace("__", "_5f_5f").replace("../", "_2e_2e/")
-    name = "graph__" + plain.replace("/", "__")
+    name = "graph__" + "__".join(map(_escaped, relative.split("/")))
     if name in sys.modules:
         return sys.modules[name]
     if not file.is_file():
