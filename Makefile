@@ -11,7 +11,7 @@ PROTOS := $(shell cd protos && find autopilot -name '*.proto' | sort)
 GENERATED := generated/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format generate check-generated breaking release-contract clean
+.PHONY: help setup demo test proof bench lint format generate check-generated breaking release-contract clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -30,7 +30,10 @@ demo: $(READY) ## Show a job that outlives two kill -9 of its server
 	$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --ignore=tests/proof
+
+proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
+	$(BIN)/python -m pytest -q tests/proof
 
 bench: $(READY) ## Measure, and print a table
 	$(BIN)/python -m benchmarks

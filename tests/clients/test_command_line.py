@@ -15,7 +15,8 @@ from autopilot_client.cli.output import event_line
 from rich.console import Console
 
 from tests.clients.test_python_client import asked_and_running
-from tests.promises.conftest import AUTOPILOT, ServerProcess, appears, client, ended, server
+from tests.promises.conftest import appears, client, ended, server
+from tests.proof.server import AUTOPILOT, ServerProcess
 
 __all__ = ["client", "server"]
 

@@ -39,7 +39,8 @@ from autopilot_client import (
 from autopilot_client._convert import event, job, timestamp, value
 from autopilot_client._watching import Following
 
-from tests.promises.conftest import ServerProcess, appears, client, ended, server
+from tests.promises.conftest import appears, client, ended, server
+from tests.proof.server import ServerProcess
 
 __all__ = ["client", "server"]
 

@@ -16,7 +16,8 @@ from autopilot_server.jobs.job import SECOND, Job
 from autopilot_server.jobs.states import JobState as State
 
 from tests.engine.conftest import World
-from tests.promises.conftest import ServerProcess, Watcher, appears, ended
+from tests.promises.conftest import Watcher, appears, ended
+from tests.proof.server import ServerProcess
 
 SMARTSPEC = Path(__file__).parents[2] / "examples" / "smartspec"
 APPROVED = {"approved": True}
@@ -112,12 +113,10 @@ def ticked(folder: Path) -> dict[str, bool]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path)
-    server.options = ["--config", str(SMARTSPEC / "langgraph.json")]
+    server = ServerProcess(tmp_path, config=SMARTSPEC / "langgraph.json")
     server.start()
     yield server
-    if server.process is not None:
-        server.kill()
+    server.close()
 
 
 @pytest.fixture

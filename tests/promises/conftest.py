@@ -1,10 +1,6 @@
 """A real server process, which the tests kill, and a real client."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,56 +9,7 @@ from typing import Any
 import pytest
 from autopilot_client import Client, Event, Job, JobState
 
-GRAPHS = Path(__file__).parents[1] / "engine" / "graphs" / "langgraph.json"
-AUTOPILOT = Path(sys.executable).with_name("autopilot")
-
-
-class ServerProcess:
-    """`autopilot serve` on a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.options: list[str] = []
-        self.process: subprocess.Popen[str] | None = None
-        self.address = "127.0.0.1:0"
-
-    def start(self) -> None:
-        """Start, and wait until it answers. After the first time always on the same port."""
-        self.process = subprocess.Popen(
-            [
-                *(AUTOPILOT, "serve", "--config", GRAPHS, "--database", f"sqlite:///{self.folder}/jobs.db"),
-                *("--listen", self.address, *self.options),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "server.log").open("a"),
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, (self.folder / "server.log").read_text()
-        self.address = line.split()[-1]
-
-    def kill(self) -> None:
-        """kill -9."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-        self.process = None
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, number)
-
-    def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        code = self.process.wait(timeout=60)
-        self.process = None
-        return code
-
-    def client(self) -> Client:
-        return Client(self.address)
+from tests.proof.server import ServerProcess
 
 
 @pytest.fixture
@@ -70,8 +17,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path)
     server.start()
     yield server
-    if server.process is not None:
-        server.kill()
+    server.close()
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from autopilot_client import (
     StepFinished,
 )
 
-from tests.promises.conftest import ServerProcess, Watcher, appears, ended, sequences, trace
+from tests.promises.conftest import Watcher, appears, ended, sequences, trace
+from tests.proof.server import ServerProcess
 
 
 def test_accepted_is_kept(server: ServerProcess, client: Client, tmp_path: Path) -> None:
