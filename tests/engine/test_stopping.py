@@ -8,7 +8,7 @@ import pytest
 from autopilot_server.jobs.job import SECOND, Job, JobErrorReason
 from autopilot_server.jobs.states import JobState
 
-from tests.engine.conftest import World
+from tests.engine.conftest import AT_ONCE, World
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +134,14 @@ async def test_finished_siblings_do_not_run_again(world: World, tmp_path: Path) 
     assert trace.count("hold") == 2
     assert sorted(world.steps(job_id)) == ["hold", "join", "quick"]
     assert world.steps(job_id, "step_started").count("quick") == 1
+
+
+async def test_a_step_that_was_cancelled_behind_its_work_is_told_as_finished(world: World, tmp_path: Path) -> None:
+    """LangGraph keeps what such a step wrote, and does not run it again: the log must know of it."""
+    job = await world.run("cancelled_behind_its_work", {"items": [], "folder": str(tmp_path)}, retry_policy=AT_ONCE)
+    assert job.state is JobState.SUCCEEDED
+    assert (tmp_path / "trace").read_text().split().count("quick") == 1
+    assert sorted(world.steps(job.job_id)) == ["fail_once", "quick"]
 
 
 async def test_a_deleted_and_resubmitted_job_is_another_job(world: World, tmp_path: Path) -> None:

@@ -211,8 +211,9 @@ def test_cancelling_always_ends_cancelled(box: Box) -> None:
         claim = box.running(job_id)
         box.store.job_cancel(job_id, reason="why", etag="", grace_period=SECOND).result()
         assert box.store.run_state(claim.fence) is JobState.CANCELLING
-        job = box.end(claim, state, output="1", interrupts=(question("q"),))
+        job = box.end(claim, state, output="1", interrupts=(question("q"),), progress=Progress(1.0))
         assert job.state is JobState.CANCELLED
+        assert job.progress.fraction < 1
         assert job.error is not None
         assert (job.error.reason, job.error.message) == (JobErrorReason.CANCELLED, "why")
         assert box.job(job_id).output is None

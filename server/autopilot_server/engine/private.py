@@ -31,7 +31,7 @@ from langgraph.errors import is_invalid_resume
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import should_interrupt
 from langgraph.pregel._messages import StreamMessagesHandler
-from langgraph.pregel._task_status import read_task_statuses
+from langgraph.pregel._task_status import CONTROL_WRITES, read_task_statuses
 from langgraph.pregel.protocol import StreamChunk, StreamProtocol
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
@@ -168,6 +168,11 @@ def finished_tasks(pending_writes: Iterable[tuple[str, str, Any]]) -> set[str]:
     """Ids of the tasks of an open superstep that are finished."""
     statuses = read_task_statuses(list(pending_writes))
     return {task for task, status in statuses.items() if status.finished}
+
+
+def has_output(channels: Iterable[str]) -> bool:
+    """Whether writes of a task to these channels make LangGraph take it for finished."""
+    return any(channel not in CONTROL_WRITES for channel in channels)
 
 
 def next_steps(graph: Pregel[Any, Any, Any, Any], checkpoint: Checkpoint) -> tuple[str, ...]:

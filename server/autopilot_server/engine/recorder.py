@@ -52,7 +52,18 @@ class _Task:
     step: str
     namespace: tuple[str, ...]
     started: Micros
-    written: bool = False
+    output: bool | None = None
+    """Whether what it has written makes LangGraph take it for finished; None: nothing is written yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """How a task ended, to be told with its writes."""
+
+    kind: StepFinished | StepFailed
+    cancelled: bool
+    """Because a sibling failed: then it has finished only if there is output among its writes, as when it was cancelled
+    behind its work. LangGraph keeps that, and does not run the task again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +106,7 @@ class Recorder:
         self._inside: dict[str, list[str]] = {}
         self._started: set[str] = set()
         self._active: dict[str, tuple[str, float]] = {}
-        self._held: dict[str, StepFinished | StepFailed] = {}
+        self._held: dict[str, _Held] = {}
         self._superstep: set[str] = set()
         self._failed_steps: dict[int, str] = {}
         self._failed_at: dict[tuple[str, ...], dict[str, Micros]] = {}
@@ -222,10 +233,11 @@ class Recorder:
             return
         if isinstance(kind, StepFailed):
             self._failed_at.setdefault(namespace, {})[payload["name"]] = now()
-        if private.join_namespace(namespace) in self._checkpointed and not task.written:
+        cancelled = isinstance(payload["error"], asyncio.CancelledError)
+        if private.join_namespace(namespace) in self._checkpointed and task.output is None:
             # Told with the task's writes, which LangGraph is about to put.
-            self._held[task_id] = kind
-        else:
+            self._held[task_id] = _Held(kind, cancelled)
+        elif task.output or not cancelled:
             self._append(kind)
             self._arm_timer()
 
@@ -242,7 +254,7 @@ class Recorder:
             if told_with_own:
                 self._append(kind)
             else:
-                self._held[task_id] = kind
+                self._held[task_id] = _Held(kind, cancelled=False)
 
     def _began_handler(self, namespace: tuple[str, ...], payload: Any) -> None:
         # LangGraph tells of an error handler only when it has ended.
@@ -257,12 +269,9 @@ class Recorder:
     def _ending(self, task: _Task, task_id: str, payload: Any) -> StepFinished | StepFailed | None:
         duration = now() - task.started
         match payload["error"]:
-            case asyncio.CancelledError():
-                # Cancelled because a sibling failed: it neither finished nor failed.
-                return None
             case None if payload["interrupts"]:
                 return None
-            case None:
+            case None | asyncio.CancelledError():
                 update = event_payload(_returned(payload["result"]), self._payload_bytes)
                 return StepFinished(task.step, task_id, update, duration)
             case error:
@@ -322,10 +331,12 @@ class Recorder:
         """Store a task's writes, and tell of the task's end with them."""
         with self._lock:
             self._refuse_when_closed()
-            if (kind := self._held.pop(task_id, None)) is not None:
-                self._append(kind)
+            output = private.has_output(row.channel for row in put.rows)
+            if (held := self._held.pop(task_id, None)) is not None:
+                if output or not held.cancelled:
+                    self._append(held.kind)
             elif (task := self._tasks.get(task_id)) is not None:
-                task.written = True
+                task.output = output
             self._writes.append(put)
             if self._active or any(write.channel == private.ERROR for write in put.rows):
                 # Others of the superstep, or an error handler, go on, for hours maybe, and may block the loop: this
@@ -338,10 +349,10 @@ class Recorder:
         """A task wrote what cannot be stored: it failed, and so does the run."""
         with self._lock:
             held = self._held.pop(task_id, None)
-            step = held.step if held is not None else ""
+            step = held.kind.step if held is not None else ""
             if held is not None:
                 job_error = state_invalid(StateInvalidError(step, error))
-                self._append(StepFailed(held.step, held.step_run_id, job_error, held.duration))
+                self._append(StepFailed(step, held.kind.step_run_id, job_error, held.kind.duration))
         self._on_failure(StateInvalidError(step, error))
 
     def refuse_checkpoint(self, error: Exception) -> None:
@@ -351,7 +362,7 @@ class Recorder:
     def _close_cached(self, checkpoint_ns: str) -> None:
         # LangGraph announces a task whose result comes from its node cache, but not its end.
         for task_id, task in list(self._tasks.items()):
-            if task.written and private.join_namespace(task.namespace) == checkpoint_ns:
+            if task.output is not None and private.join_namespace(task.namespace) == checkpoint_ns:
                 del self._tasks[task_id]
                 self._drop_active(task_id)
                 self._append(StepFinished(task.step, task_id, None, now() - task.started))

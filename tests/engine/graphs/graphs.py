@@ -266,6 +266,32 @@ def asks_beside_failure() -> StateGraph[Any]:
     )
 
 
+def cancelled_behind_its_work() -> StateGraph[Any]:
+    """A step has written what it returned, and is still finding out what comes next when its sibling fails."""
+    written = asyncio.Event()
+
+    async def quick(state: State) -> State:
+        note(state, "quick")
+        return {"items": ["quick"]}
+
+    async def find_out(state: State) -> str:
+        written.set()
+        await asyncio.Event().wait()
+        return END
+
+    async def fail_once(state: State) -> State:
+        note(state, "fail_once")
+        if (Path(state["folder"]) / "trace").read_text().count("fail_once") == 1:
+            await written.wait()
+            raise OddError("once")
+        return {"items": ["fail_once"]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("quick", quick).add_node("fail_once", fail_once)
+    builder.add_edge(START, "quick").add_edge(START, "fail_once")
+    return builder.add_conditional_edges("quick", find_out, [END])
+
+
 def loud() -> StateGraph[Any]:
     """Says and does more than anybody wants to hear."""
 

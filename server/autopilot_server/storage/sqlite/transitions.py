@@ -7,6 +7,7 @@ from typing import Any
 from autopilot_server.doorbell import StoredEvent
 from autopilot_server.jobs.events import Event, StateChanged
 from autopilot_server.jobs.job import JobError, JobErrorReason, Micros
+from autopilot_server.jobs.progress import ALMOST_DONE
 from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress
@@ -106,8 +107,11 @@ def _released(row: Row, to_state: JobState, run_ended: Micros) -> dict[str, Any]
     progress = load_progress(row, run_ended)
     ends = to_state in (JobState.FAILED, JobState.CANCELLED)
     remaining = None if ends else progress.estimated_remaining
+    # A run that came to its end while it was CANCELLING has said that all is done.
+    fraction = progress.fraction if to_state is JobState.SUCCEEDED else min(progress.fraction, ALMOST_DONE)
+    left = replace(progress, active_steps=(), estimated_remaining=remaining, fraction=fraction)
     return {
-        "progress": dump_progress(replace(progress, active_steps=(), estimated_remaining=remaining)),
+        "progress": dump_progress(left),
         "run_token": None,
         "worker_id": None,
         "claim_time": None,
