@@ -1,0 +1,149 @@
+"""What clients saw, as data: it is recorded while a server is tormented, and checked afterwards."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autopilot.v1 import job_pb2, job_service_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One unary call. Times are the machine's monotonic clock, in nanoseconds, the same in all processes."""
+
+    method: str
+    job_id: str
+    """Empty for calls that concern no single job."""
+    started: int
+    ended: int
+    request: bytes
+    response: bytes
+    """Empty when it failed."""
+    code: str
+    """OK, or the status code."""
+    reason: str = ""
+    """ErrorInfo's."""
+
+    @property
+    def job(self) -> job_pb2.Job | None:
+        """The job that was answered."""
+        kind = {
+            "SubmitJob": job_service_pb2.SubmitJobResponse,
+            "GetStatus": job_service_pb2.GetStatusResponse,
+            "Cancel": job_service_pb2.CancelResponse,
+            "Resume": job_service_pb2.ResumeResponse,
+        }.get(self.method)
+        return kind.FromString(self.response).job if kind is not None and self.code == "OK" else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a stream."""
+
+    received: int
+    committed: int
+    """The job's newest sequence in the database just after the message came; -1 when nobody looked."""
+    body: bytes
+
+    def parsed(self) -> job_service_pb2.WatchProgressResponse:
+        return job_service_pb2.WatchProgressResponse.FromString(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One call of WatchProgress, from its start to its end."""
+
+    watcher: str
+    """Who called. A watcher's streams of one job go on from each other."""
+    job_id: str
+    after_sequence: int
+    messages: tuple[Message, ...]
+    end: str
+    """OK, a status code, or DROPPED when the watcher went away by itself."""
+    reason: str = ""
+
+    def events(self) -> Iterator[job_pb2.ProgressEvent]:
+        for message in self.messages:
+            yield from message.parsed().events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """How a job was in the end, and what it should have come to."""
+
+    job: bytes
+    log: tuple[bytes, ...]
+    """All its events, read when nothing happened any more."""
+    effects: tuple[tuple[str, int], ...] = ()
+    """What its steps did outside: which run of a node, and when."""
+    expected_trail: tuple[str, ...] | None = None
+    """What its undisturbed run gives; None: it fails."""
+    expected_runs: frozenset[str] = frozenset()
+    """The runs of nodes that an undisturbed job is made of."""
+
+    def parsed(self) -> job_pb2.Job:
+        return job_pb2.Job.FromString(self.job)
+
+    def events(self) -> list[job_pb2.ProgressEvent]:
+        return [job_pb2.ProgressEvent.FromString(event) for event in self.log]
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that was seen."""
+
+    calls: list[Call] = field(default_factory=list)
+    streams: list[Stream] = field(default_factory=list)
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    restarts: int = 0
+
+    def save(self, path: Path) -> None:
+        """Keep it, to check it again: a JSON object a line."""
+        with path.open("w") as file:
+            file.write(json.dumps({"kind": "restarts", "restarts": self.restarts}) + "\n")
+            for kind, items in (("call", self.calls), ("stream", self.streams)):
+                for item in items:
+                    file.write(json.dumps({"kind": kind, **asdict(item)}, default=_text) + "\n")
+            for record in self.jobs.values():
+                file.write(json.dumps({"kind": "job", **asdict(record)}, default=_text) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "History":
+        """Read what `save` wrote."""
+        history = cls()
+        for line in path.read_text().splitlines():
+            item = json.loads(line)
+            match item.pop("kind"):
+                case "restarts":
+                    history.restarts = item["restarts"]
+                case "call":
+                    history.calls.append(Call(**item | _bytes(item, "request", "response")))
+                case "stream":
+                    messages = tuple(Message(**m | _bytes(m, "body")) for m in item["messages"])
+                    history.streams.append(Stream(**item | {"messages": messages}))
+                case _:
+                    record = _job_record(item)
+                    history.jobs[record.parsed().job_id] = record
+        return history
+
+
+def _text(value: bytes | frozenset[str]) -> Any:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else sorted(value)
+
+
+def _bytes(item: dict[str, Any], *names: str) -> dict[str, bytes]:
+    return {name: base64.b64decode(item[name]) for name in names}
+
+
+def _job_record(item: dict[str, Any]) -> JobRecord:
+    trail = item["expected_trail"]
+    return JobRecord(
+        job=base64.b64decode(item["job"]),
+        log=tuple(base64.b64decode(event) for event in item["log"]),
+        effects=tuple((key, moment) for key, moment in item["effects"]),
+        expected_trail=None if trail is None else tuple(trail),
+        expected_runs=frozenset(item["expected_runs"]),
+    )

@@ -1,0 +1,166 @@
+"""Clients that write down what they ask and what they get."""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from tests.proof.histories import Call, History, Message, Stream
+
+TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
+
+# A call that waits longer than this for a server that comes back has found a bug.
+PATIENCE_SECONDS = 120
+
+# A server that was killed is found again at once.
+_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.max_reconnect_backoff_ms", 100),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class Recorder:
+    """A channel whose calls are written into a history. Threads may share it."""
+
+    def __init__(self, address: str, history: History) -> None:
+        self.history = history
+        self._channel = grpc.insecure_channel(address, _OPTIONS)
+        self.stub: Any = job_service_pb2_grpc.JobServiceStub(self._channel)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def call(self, method: str, request: Any, **options: Any) -> Any:
+        """One call. Raises what it raises."""
+        started = time.monotonic_ns()
+        response, error = None, None
+        try:
+            response = getattr(self.stub, method)(request, **options)
+        except grpc.RpcError as caught:
+            error = caught
+        code, reason = ended_with(error)
+        self.history.calls.append(
+            Call(
+                method=method,
+                job_id=getattr(request, "job_id", ""),
+                started=started,
+                ended=time.monotonic_ns(),
+                request=request.SerializeToString(),
+                response=b"" if response is None else response.SerializeToString(),
+                code=code,
+                reason=reason,
+            )
+        )
+        if error is not None:
+            raise error
+        return response
+
+    def ask(self, method: str, request: Any) -> Any:
+        """Call until somebody answers, as a client does whose request may be repeated."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self.call(method, request, wait_for_ready=True, timeout=PATIENCE_SECONDS)
+            except grpc.RpcError as error:
+                _, reason = ended_with(error)
+                if reason not in ("", "STORAGE_UNAVAILABLE", "SERVER_DRAINING") or time.monotonic() > give_up:
+                    raise
+
+
+def ended_with(error: grpc.RpcError | None) -> tuple[str, str]:
+    """The status code that a call ended with, and the reason of its ErrorInfo."""
+    if error is None:
+        return "OK", ""
+    call: Any = error
+    status = rpc_status.from_call(call)
+    for detail in status.details if status is not None else ():
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            return call.code().name, error_details_pb2.ErrorInfo.FromString(detail.value).reason
+    return call.code().name, ""
+
+
+class Auditor:
+    """Looks into the database behind the server's back."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._local = threading.local()
+
+    def committed(self, job_id: str) -> int:
+        """The job's newest sequence in the database; -1 when it cannot be read now."""
+        try:
+            if not hasattr(self._local, "connection"):
+                self._local.connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=1)
+            row = self._local.connection.execute(
+                "SELECT latest_sequence FROM jobs WHERE job_id = ?", [job_id]
+            ).fetchone()
+        except sqlite3.Error:
+            return -1
+        # A job that is not there has nothing to show.
+        return int(row[0]) if row is not None else 0
+
+
+class Watcher:
+    """Reads logs as people do: from anywhere, slowly, with breaks."""
+
+    def __init__(
+        self, name: str, recorder: Recorder, auditor: Auditor | None, rng: random.Random, give_up: Callable[[], bool]
+    ) -> None:
+        """`give_up`: asked after each break, whether to go on at all."""
+        self._name, self._recorder, self._auditor, self._rng = name, recorder, auditor, rng
+        self._give_up = give_up
+        self._pause = threading.Event()
+
+    def watch(self, job_id: str, after_sequence: int) -> None:
+        """Watch a job to its end, in as many streams as it takes."""
+        place, end = after_sequence, ""
+        while end not in ("OK", "NOT_FOUND") and not self._give_up():
+            stream = self._one(job_id, place)
+            self._recorder.history.streams.append(stream)
+            place = max((event.sequence for event in stream.events()), default=place)
+            end = stream.end
+
+    def _one(self, job_id: str, after_sequence: int) -> Stream:
+        request = job_service_pb2.WatchProgressRequest(
+            job_id=job_id, after_sequence=after_sequence, payload_format=TEXT
+        )
+        patience = self._rng.choice((1, 2, 5, 10_000, 10_000))
+        slowness = self._rng.choice((0.0, 0.0, 0.02))
+        messages: list[Message] = []
+        end, reason = "DROPPED", ""
+        stream = self._recorder.stub.WatchProgress(request, wait_for_ready=True, timeout=PATIENCE_SECONDS)
+        try:
+            for response in stream:
+                messages.append(self._message(job_id, response))
+                if len(messages) >= patience:
+                    stream.cancel()
+                    break
+                if slowness:
+                    self._pause.wait(slowness)
+            else:
+                end = "OK"
+        except grpc.RpcError as error:
+            end, reason = ended_with(error)
+        return Stream(
+            watcher=self._name,
+            job_id=job_id,
+            after_sequence=after_sequence,
+            messages=tuple(messages),
+            end=end,
+            reason=reason,
+        )
+
+    def _message(self, job_id: str, response: Any) -> Message:
+        received = time.monotonic_ns()
+        committed = -1 if self._auditor is None else self._auditor.committed(job_id)
+        return Message(received=received, committed=committed, body=response.SerializeToString())

@@ -1,0 +1,236 @@
+"""Jobs of random workflows on a server that somebody torments, and clients around them that record what they see."""
+
+import asyncio
+import json
+import queue
+import random
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from autopilot.v1 import job_pb2, job_service_pb2
+
+from tests.proof import random_graphs
+from tests.proof.checkers import CANCELLED, FINISHED, INTERRUPTED
+from tests.proof.histories import History, JobRecord
+from tests.proof.random_graphs import Outcome
+from tests.proof.recording import PATIENCE_SECONDS, TEXT, Auditor, Recorder, Watcher, ended_with
+
+# Losses of a worker are what happens here all the time: no job is given up for them.
+OPTIONS = ("--max-worker-losses", "1000000", "--threads", "16")
+
+_DOOMED_ATTEMPTS = 3
+
+
+def write_config(folder: Path, seeds: Sequence[int]) -> Path:
+    """A langgraph.json with the random workflows of some seeds."""
+    source = Path(random_graphs.__file__)
+    path = folder / "langgraph.json"
+    path.write_text(json.dumps({"graphs": {f"random_{seed}": f"{source}:random_{seed}" for seed in seeds}}))
+    return path
+
+
+def outcomes(folder: Path, seeds: Sequence[int]) -> dict[int, Outcome]:
+    """What the workflows come to when nobody disturbs them."""
+
+    async def all_of_them() -> list[Outcome]:
+        folders = [folder / f"undisturbed-{seed}" for seed in seeds]
+        for place in folders:
+            place.mkdir(parents=True)
+        return await asyncio.gather(*map(random_graphs.undisturbed, seeds, folders))
+
+    return dict(zip(seeds, asyncio.run(all_of_them()), strict=True))
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What clients do with a job."""
+
+    job_id: str
+    seed: int
+    folder: Path
+    request: job_service_pb2.SubmitJobRequest
+    cancel: job_service_pb2.CancelRequest | None
+    resume_cancelled: bool
+    resumes: int = 0
+
+
+class Workload:
+    """Submits jobs, answers their questions, cancels some, watches them; ends when all of them are finished."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        database: Path | None,
+        folder: Path,
+        outcomes: dict[int, Outcome],
+        jobs: int,
+        watchers: int,
+        rng: random.Random,
+        name: str = "job",
+    ) -> None:
+        """`database`: looked into at each message, if given. `name` begins the ids of the jobs."""
+        self.history = History()
+        self._recorder = Recorder(address, self.history)
+        self._auditor = None if database is None else Auditor(database)
+        self._rng, self._outcomes, self._watchers = rng, outcomes, watchers
+        self._plans = [self._plan(f"{name}-{number}", folder) for number in range(jobs)]
+        self._waiting: queue.SimpleQueue[_Plan] = queue.SimpleQueue()
+        self._accepted: list[str] = []
+        self._unfinished = jobs
+        self._lock = threading.Lock()
+        self.finished = threading.Event()
+        self._pool = ThreadPoolExecutor(12 + watchers)
+        self._work: list[Any] = []
+
+    # --- from the outside ---
+
+    def start(self) -> None:
+        """Begin. `finished` tells when all jobs are."""
+        parts = [self._plans[number::4] for number in range(4)]
+        self._work = [self._pool.submit(self._submit, part) for part in parts]
+        self._work += [self._pool.submit(self._drive) for _ in range(8)]
+        self._work += [self._pool.submit(self._watch, number) for number in range(self._watchers)]
+        for work in self._work:
+            work.add_done_callback(self._stop_at_an_error)
+
+    def end(self) -> History:
+        """Wait for the watchers, read all logs, and give everything that was seen."""
+        for work in self._work:
+            work.result(timeout=PATIENCE_SECONDS)
+        for plan in self._plans:
+            self.history.jobs[plan.job_id] = self._record(plan)
+        self._pool.shutdown()
+        self._recorder.close()
+        return self.history
+
+    def _stop_at_an_error(self, work: Any) -> None:
+        if work.exception() is not None:
+            self.finished.set()
+
+    # --- what is done with jobs ---
+
+    def _plan(self, job_id: str, parent: Path) -> _Plan:
+        seed = self._rng.choice(list(self._outcomes))
+        folder = parent / job_id
+        folder.mkdir(parents=True)
+        request = job_service_pb2.SubmitJobRequest(
+            workflow=f"random_{seed}",
+            job_id=job_id,
+            request_id=f"submit-{job_id}",
+            input=job_pb2.Payload(json_text=json.dumps(random_graphs.start(folder))),
+            step_limit=random_graphs.STEP_LIMIT,
+            interrupt_before=self._breakpoints(seed),
+        )
+        request.retry_policy.max_attempts = _DOOMED_ATTEMPTS if random_graphs.is_doomed(seed) else 100
+        request.retry_policy.initial_backoff.FromMilliseconds(10)
+        request.retry_policy.max_backoff.FromMilliseconds(20)
+        cancel = job_service_pb2.CancelRequest(job_id=job_id, reason="enough") if self._rng.random() < 0.1 else None
+        if cancel is not None:
+            cancel.grace_period.FromMilliseconds(self._rng.choice((0, 10, 100)))
+        return _Plan(job_id, seed, folder, request, cancel, self._rng.random() < 0.5)
+
+    def _breakpoints(self, seed: int) -> list[str]:
+        if self._rng.random() > 0.15:
+            return []
+        return [self._rng.choice(list(random_graphs.build(seed).nodes))]
+
+    def _submit(self, plans: Sequence[_Plan]) -> None:
+        for plan in plans:
+            self._recorder.ask("SubmitJob", plan.request)
+            self._accepted.append(plan.job_id)
+            self._waiting.put(plan)
+
+    def _drive(self) -> None:
+        while not self.finished.is_set():
+            try:
+                plan = self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if self._rests(plan):
+                self._one_less()
+            else:
+                self._waiting.put(plan)
+
+    def _one_less(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
+            if not self._unfinished:
+                self.finished.set()
+
+    def _rests(self, plan: _Plan) -> bool:
+        """Do what is next with a job. Whether nothing is."""
+        job = self._get(plan.job_id, wait_milliseconds=100)
+        if job.state == INTERRUPTED:
+            self._resume(plan, job)
+            return False
+        if job.state == CANCELLED and plan.resume_cancelled:
+            plan.resume_cancelled = False
+            self._resume(plan, job)
+            return False
+        if plan.cancel is not None and job.state not in FINISHED:
+            self._cancel(plan.cancel)
+            plan.cancel = None
+            return False
+        return job.state in FINISHED
+
+    def _get(self, job_id: str, *, wait_milliseconds: int = 0) -> job_pb2.Job:
+        request = job_service_pb2.GetStatusRequest(job_id=job_id, payload_format=TEXT)
+        request.wait_timeout.FromMilliseconds(wait_milliseconds)
+        job: job_pb2.Job = self._recorder.ask("GetStatus", request).job
+        return job
+
+    def _resume(self, plan: _Plan, job: job_pb2.Job) -> None:
+        plan.resumes += 1
+        request = job_service_pb2.ResumeRequest(
+            job_id=plan.job_id, request_id=f"resume-{plan.job_id}-{plan.resumes}", etag=job.etag
+        )
+        for question in job.interrupts if job.state == INTERRUPTED else ():
+            asked = json.loads(question.value.json_text)["question"]
+            request.answers[question.interrupt_id].json_text = json.dumps(random_graphs.answer_to(asked))
+        self._recorder.ask("Resume", request)
+
+    def _cancel(self, request: job_service_pb2.CancelRequest) -> None:
+        try:
+            self._recorder.ask("Cancel", request)
+        except grpc.RpcError as error:
+            # It may have ended meanwhile.
+            if ended_with(error)[1] != "JOB_STATE_CONFLICT":
+                raise
+
+    # --- what is watched, and what is left in the end ---
+
+    def _watch(self, number: int) -> None:
+        """Watch one job after the other; when all jobs are finished, some that are over."""
+        rng = random.Random(f"{number}-{self._rng.random()}")
+        watcher = Watcher(f"w{number}", self._recorder, self._auditor, rng, lambda: False)
+        late, seen = 2, set()
+        while late:
+            late -= self.finished.is_set()
+            jobs = [job_id for job_id in self._accepted if job_id not in seen]
+            if not jobs:
+                self.finished.wait(0.01)
+                continue
+            # New ones more often than old ones: they are the ones that run.
+            job_id = rng.choice(jobs[-20:] if rng.random() < 0.7 else jobs)
+            seen.add(job_id)
+            watcher.watch(job_id, rng.choice((0, 0, rng.randint(0, self._get(job_id).latest_sequence))))
+
+    def _record(self, plan: _Plan) -> JobRecord:
+        request = job_service_pb2.WatchProgressRequest(
+            job_id=plan.job_id, payload_format=TEXT, stop_when_caught_up=True
+        )
+        log = [e for message in self._recorder.stub.WatchProgress(request) for e in message.events]
+        outcome = self._outcomes[plan.seed]
+        return JobRecord(
+            job=self._get(plan.job_id).SerializeToString(),
+            log=tuple(event.SerializeToString() for event in log),
+            effects=tuple(random_graphs.effects_of(plan.folder)),
+            expected_trail=outcome.trail,
+            expected_runs=outcome.runs,
+        )
