@@ -259,8 +259,7 @@ def test_sigterm_drains_and_the_next_start_goes_on(server: ServerProcess, client
         running = stub.GetStatus(job_service_pb2.GetStatusRequest(job_id=job.job_id)).job
         assert running.state == job_pb2.JOB_STATE_RUNNING
     (tmp_path / "go").touch()
-    assert server.process is not None
-    assert server.process.wait(timeout=60) == 0
+    assert server.wait_for_death() == 0
     server.start()
     job = ended(client, job.job_id)
     assert job.state is JobState.SUCCEEDED

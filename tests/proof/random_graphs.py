@@ -240,6 +240,16 @@ def _doomed_graph(rng: random.Random) -> Builder:
     return builder.add_edge(START, first).add_edge(middle, last).add_edge(last, END)
 
 
+def waits_for_ever() -> Builder:
+    """A graph that only ends from outside."""
+
+    async def wait(state: State) -> State:
+        await asyncio.Event().wait()
+        return {}
+
+    return StateGraph(State).add_node("wait", wait).add_edge(START, "wait")
+
+
 def __getattr__(name: str) -> Any:
     """`random_17`: the graph of the seed 17, for a langgraph.json to name."""
     kind, _, seed = name.partition("_")

@@ -18,7 +18,7 @@ from tests.proof.histories import Call, History, Message, Stream
 TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 
 # A call that waits longer than this for a server that comes back has found a bug.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 20
 
 # A server that was killed is found again at once.
 _OPTIONS = [

@@ -27,10 +27,11 @@ _DOOMED_ATTEMPTS = 3
 
 
 def write_config(folder: Path, seeds: Sequence[int]) -> Path:
-    """A langgraph.json with the random workflows of some seeds."""
+    """A langgraph.json with the random workflows of some seeds, and `waits_for_ever`."""
     source = Path(random_graphs.__file__)
     path = folder / "langgraph.json"
-    path.write_text(json.dumps({"graphs": {f"random_{seed}": f"{source}:random_{seed}" for seed in seeds}}))
+    names = ["waits_for_ever", *(f"random_{seed}" for seed in seeds)]
+    path.write_text(json.dumps({"graphs": {name: f"{source}:{name}" for name in names}}))
     return path
 
 
@@ -73,9 +74,12 @@ class Workload:
         watchers: int,
         rng: random.Random,
         name: str = "job",
+        cancelled: float = 0.1,
     ) -> None:
-        """`database`: looked into at each message, if given. `name` begins the ids of the jobs."""
+        """`database`: looked into at each message, if given. `name` begins the ids of the jobs. `cancelled`: the part
+        of the jobs that is cancelled; half of them are resumed."""
         self.history = History()
+        self._cancelled = cancelled
         self._recorder = Recorder(address, self.history)
         self._auditor = None if database is None else Auditor(database)
         self._rng, self._outcomes, self._watchers = rng, outcomes, watchers
@@ -130,10 +134,14 @@ class Workload:
         request.retry_policy.max_attempts = _DOOMED_ATTEMPTS if random_graphs.is_doomed(seed) else 100
         request.retry_policy.initial_backoff.FromMilliseconds(10)
         request.retry_policy.max_backoff.FromMilliseconds(20)
-        cancel = job_service_pb2.CancelRequest(job_id=job_id, reason="enough") if self._rng.random() < 0.1 else None
-        if cancel is not None:
-            cancel.grace_period.FromMilliseconds(self._rng.choice((0, 10, 100)))
-        return _Plan(job_id, seed, folder, request, cancel, self._rng.random() < 0.5)
+        return _Plan(job_id, seed, folder, request, self._cancel_request(job_id), self._rng.random() < 0.5)
+
+    def _cancel_request(self, job_id: str) -> job_service_pb2.CancelRequest | None:
+        if self._rng.random() >= self._cancelled:
+            return None
+        request = job_service_pb2.CancelRequest(job_id=job_id, reason="enough")
+        request.grace_period.FromMilliseconds(self._rng.choice((0, 10, 100)))
+        return request
 
     def _breakpoints(self, seed: int) -> list[str]:
         if self._rng.random() > 0.15:

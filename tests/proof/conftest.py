@@ -1,0 +1,32 @@
+"""Counts what the proof tried, and tells it at the end: the numbers of docs/proof.md come from there."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+Tried = Callable[..., None]
+
+_COUNTS: pytest.StashKey[Counter[str]] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_COUNTS] = Counter()
+
+
+@pytest.fixture(scope="session")
+def tried(pytestconfig: pytest.Config) -> Tried:
+    """Call it with what was tried and how often: `tried(kills=3, jobs=200)`."""
+
+    def count(**times: int) -> None:
+        pytestconfig.stash[_COUNTS].update(times)
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counts = config.stash[_COUNTS]
+    if counts:
+        terminalreporter.section("what was tried, and how often")
+        for what, times in sorted(counts.items()):
+            terminalreporter.write_line(f"{what.replace('_', ' ')}: {times:,}")
