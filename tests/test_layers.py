@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", *LANGGRAPH, *SQL},
     "api": {"jobs", "doorbell", "config", "storage", *GRPC},
     "app": {"api", "engine", "jobs", "doorbell", "config", "storage", "supervision"},
-    "cli": {"app", "logs", "config", "jobs"},
+    "maintenance": {"storage", "config", "jobs"},
+    "cli": {"app", "logs", "maintenance", "config", "jobs"},
 }
 PARTS = set(ALLOWED)
 

@@ -1,4 +1,4 @@
-"""The command `autopilot serve`: each setting is a flag and an environment variable."""
+"""The server's commands. Of `autopilot serve` each setting is a flag and an environment variable."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from autopilot_server import maintenance
 from autopilot_server.config import SettingError, Settings, environment_name, flag_name
 from autopilot_server.jobs.errors import StartupError
 
@@ -91,3 +92,6 @@ def _command() -> click.Command:
 
 
 serve = _command()
+
+COMMANDS = {command.name: command for command in (serve, maintenance.backup, maintenance.restore, maintenance.check)}
+"""Those of the command line `autopilot` that need the server's package."""

@@ -18,21 +18,30 @@ from autopilot_client.cli.live import JobView
 DEFAULT_SERVER = "127.0.0.1:50051"
 
 
-class LazyServe(click.Group):
-    """Lists `serve`, which only the server's package has, without loading it."""
+# What each of the server's commands says of itself where the server is not installed.
+SERVER_COMMANDS = {
+    "serve": "Start the server (needs pip install '.[server]').",
+    "backup": "Copy a server's database (needs pip install '.[server]').",
+    "restore": "Put a copy back (needs pip install '.[server]').",
+    "check": "Verify a database (needs pip install '.[server]').",
+}
+
+
+class WithServer(click.Group):
+    """Has also the commands of the server's package, without loading it before one is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, `serve` first."""
-        return ["serve", *super().list_commands(ctx)]
+        """All commands, the server's first."""
+        return [*SERVER_COMMANDS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by name."""
-        return _serve_command() if cmd_name == "serve" else super().get_command(ctx, cmd_name)
+        return _server_command(cmd_name) if cmd_name in SERVER_COMMANDS else super().get_command(ctx, cmd_name)
 
 
-def _serve_command() -> click.Command:
+def _server_command(name: str) -> click.Command:
     try:
-        from autopilot_server.cli import serve
+        from autopilot_server.cli import COMMANDS
     except ModuleNotFoundError as error:
         missing = error.name
 
@@ -43,16 +52,16 @@ def _serve_command() -> click.Command:
             )
 
         return click.Command(
-            "serve",
+            name,
             callback=explain,
             params=[click.Argument(["options"], nargs=-1, type=click.UNPROCESSED)],
             context_settings={"ignore_unknown_options": True},
-            short_help="Start the server (needs pip install '.[server]').",
+            short_help=SERVER_COMMANDS[name],
         )
-    return serve
+    return COMMANDS[name]
 
 
-@click.group(cls=LazyServe, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=WithServer, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="autopilot-jobs", prog_name="autopilot")
 def cli() -> None:
     """Runs LangGraph workflows as durable background jobs.
@@ -66,7 +75,7 @@ def cli() -> None:
       autopilot resume JOB_ID                              answer its questions
 
     \b
-    Every command has --json, for programs.
+    Every command of the client has --json, for programs.
     """
 
 

@@ -1,0 +1,104 @@
+"""The commands for a database: `autopilot backup`, `autopilot restore`, `autopilot check`."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autopilot_server.config import Settings, environment_name
+from autopilot_server.jobs.errors import StartupError
+from autopilot_server.storage import database_path
+from autopilot_server.storage.sqlite.backup import back_up
+from autopilot_server.storage.sqlite.backup import restore as put_back
+from autopilot_server.storage.sqlite.check import INVARIANTS
+from autopilot_server.storage.sqlite.check import check as find_violations
+
+# As `autopilot serve`: what was given cannot be used. And for `check`: something does not hold.
+EXIT_USAGE = 2
+EXIT_FOUND = 1
+
+
+def _on_database(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--database",
+        default=Settings.__dataclass_fields__["database"].default,
+        show_default=True,
+        envvar=environment_name("database"),
+        show_envvar=True,
+        help="The database, as `autopilot serve` was given it.",
+    )(command)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except StartupError as error:
+        click.echo(f"autopilot: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@_on_database
+def backup(target: Path, database: str) -> None:
+    """Copy the database into the new file TARGET, while its server runs.
+
+    \b
+      autopilot backup --database sqlite:////var/lib/autopilot/jobs.db /backups/jobs-$(date +%F).db
+
+    The copy is one moment's state of all jobs, events and checkpoints. It holds all that jobs hold: keep it as safe as
+    the database.
+    """
+    with _reported():
+        back_up(database_path(database), target)
+    click.echo(f"autopilot: {target} holds all jobs")
+
+
+@click.command()
+@click.argument("source", metavar="BACKUP", type=click.Path(path_type=Path))
+@_on_database
+@click.option("--replace", is_flag=True, help="Keep a database that is there under another name.")
+def restore(source: Path, database: str, replace: bool) -> None:
+    """Make a copy that `autopilot backup` took the database. Its server must be stopped.
+
+    \b
+      autopilot restore --database sqlite:////var/lib/autopilot/jobs.db --replace /backups/jobs-2026-11-24.db
+      autopilot serve --database sqlite:////var/lib/autopilot/jobs.db
+
+    Jobs are then as they were at the time of the backup. The next start goes on with those that were not finished:
+    what their steps did since is done again.
+    """
+    with _reported():
+        path = database_path(database)
+        kept = put_back(source, path, replace=replace)
+    if kept is not None:
+        click.echo(f"autopilot: the database that was there is now {kept}")
+    click.echo(f"autopilot: {path} is restored from {source}")
+
+
+@click.command()
+@_on_database
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a finding a line.")
+def check(database: str, as_json: bool) -> None:
+    """Verify what must hold of a database, while its server may run, and say what to do where it does not.
+
+    Ends with 0 when everything holds, with 1 when something does not.
+    """
+    with _reported():
+        path = database_path(database)
+        found = find_violations(path)
+    for finding in found:
+        if as_json:
+            click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+        else:
+            click.echo(f"{finding.invariant}: {finding.subject or path}: {finding.detail}\n  {finding.advice}")
+    if not as_json:
+        held = ", ".join(invariant.name for invariant in INVARIANTS)
+        click.echo(f"autopilot: {path}: {f'{len(found)} findings' if found else f'all holds (file, {held})'}")
+    sys.exit(EXIT_FOUND if found else 0)
