@@ -6,6 +6,7 @@ import queue
 import random
 import threading
 from collections.abc import Sequence
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +85,15 @@ class Workload:
         self._auditor = None if database is None else Auditor(database)
         self._rng, self._outcomes, self._watchers = rng, outcomes, watchers
         self._plans = [self._plan(f"{name}-{number}", folder) for number in range(jobs)]
-        self._waiting: queue.SimpleQueue[_Plan] = queue.SimpleQueue()
+        # No SimpleQueue: in CPython 3.11 a get with a timeout may wait for ever, when another thread takes the item.
+        self._waiting: queue.Queue[_Plan] = queue.Queue()
         self._accepted: list[str] = []
         self._unfinished = jobs
         self._lock = threading.Lock()
         self.finished = threading.Event()
         self._pool = ThreadPoolExecutor(12 + watchers)
         self._work: list[Any] = []
+        self._failure: BaseException | None = None
 
     # --- from the outside ---
 
@@ -104,18 +107,34 @@ class Workload:
             work.add_done_callback(self._stop_at_an_error)
 
     def end(self) -> History:
-        """Wait for the watchers, read all logs, and give everything that was seen."""
-        for work in self._work:
-            work.result(timeout=PATIENCE_SECONDS)
-        for plan in self._plans:
-            self.history.jobs[plan.job_id] = self._record(plan)
-        self._pool.shutdown()
-        self._recorder.close()
+        """Wait for the watchers, read all logs, and give everything that was seen. Raises what a client raised."""
+        try:
+            self._wait_for_clients()
+            for plan in self._plans:
+                self.history.jobs[plan.job_id] = self._record(plan)
+        finally:
+            self._hang_up()
+            self._pool.shutdown()
         return self.history
 
+    def _wait_for_clients(self) -> None:
+        _, stuck = futures.wait(self._work, timeout=PATIENCE_SECONDS, return_when=futures.FIRST_EXCEPTION)
+        if self._failure is not None:
+            raise self._failure
+        assert not stuck, f"{len(stuck)} clients did not come to their end"
+
     def _stop_at_an_error(self, work: Any) -> None:
-        if work.exception() is not None:
-            self.finished.set()
+        """The first failure is the reason: the others only fail because it takes their channel from them."""
+        with self._lock:
+            if self._failure is not None or (failure := work.exception()) is None:
+                return
+            self._failure = failure
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Whoever still waits for a server or a job waits no more."""
+        self.finished.set()
+        self._recorder.close()
 
     # --- what is done with jobs ---
 
@@ -216,7 +235,7 @@ class Workload:
     def _watch(self, number: int) -> None:
         """Watch one job after the other; when all jobs are finished, some that are over."""
         rng = random.Random(f"{number}-{self._rng.random()}")
-        watcher = Watcher(f"w{number}", self._recorder, self._auditor, rng, lambda: False)
+        watcher = Watcher(f"w{number}", self._recorder, self._auditor, rng, lambda: self._failure is not None)
         late, seen = 2, set()
         while late:
             late -= self.finished.is_set()
