@@ -1,6 +1,7 @@
 """Cancel, timeouts, shutdown, and runs that were superseded."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,20 @@ async def test_threads_that_do_not_return_are_replaced(world: World, tmp_path: P
     assert (await world.run("linear_sync", {"items": []})).state is JobState.SUCCEEDED
     for number in range(world.settings.threads + 2):
         (tmp_path / str(number) / "go").touch()
+
+
+async def test_a_step_that_waits_for_a_thread_gets_the_one_that_replaces_a_held_one(
+    world: World, tmp_path: Path
+) -> None:
+    await world.stop()
+    world.settings = replace(world.settings, threads=1)
+    world.start()
+    held = await holding(world, tmp_path, "holding_sync")
+    waiting = await world.submit("linear_sync", {"items": []})
+    await world.until(waiting, lambda job: job.progress.active_steps == ("a",))
+    await cancel(world, held, 0)
+    assert (await world.stopped(waiting)).state is JobState.SUCCEEDED
+    (tmp_path / "go").touch()
 
 
 async def test_a_cancelled_job_can_be_resumed_while_its_old_step_still_runs(world: World, tmp_path: Path) -> None:

@@ -57,14 +57,30 @@ class StepThreads(ThreadPoolExecutor):
             if held:
                 self._abandoned[run] += held
                 self._max_workers += held
-            return held
+        self._grow(held)
+        return held
+
+    def _grow(self, threads: int) -> None:
+        # A pool starts threads only when something is submitted; steps that wait already must not wait for that.
+        try:
+            for _ in range(threads):
+                super().submit(_nothing)
+        except RuntimeError:
+            # The pool was shut down: nobody waits any more.
+            return
 
     def _came_back(self, run: str) -> None:
         with self._guard:
-            if self._abandoned[run] > 0:
-                self._abandoned[run] -= 1
+            if run in self._abandoned:
                 self._max_workers -= 1
+                self._abandoned[run] -= 1
+                if not self._abandoned[run]:
+                    del self._abandoned[run]
                 return
             self._busy[run] -= 1
             if not self._busy[run]:
                 del self._busy[run]
+
+
+def _nothing() -> None:
+    """Work for a thread that is to be there."""
