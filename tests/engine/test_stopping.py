@@ -42,6 +42,18 @@ async def test_cancel_lets_a_step_finish_within_its_grace(world: World, tmp_path
     assert job.next_steps == ("after",)
 
 
+async def test_a_cancel_just_before_a_breakpoint_does_not_take_the_job_past_it(world: World, tmp_path: Path) -> None:
+    job_id = await holding(world, tmp_path, interrupt_before=("after",))
+    await cancel(world, job_id, 30)
+    (tmp_path / "go").touch()
+    assert (await world.stopped(job_id)).next_steps == ("after",)
+    await world.resume(job_id)
+    assert (await world.stopped(job_id)).state is JobState.INTERRUPTED
+    assert world.steps(job_id) == ["before", "hold"]
+    await world.resume(job_id)
+    assert (await world.stopped(job_id)).state is JobState.SUCCEEDED
+
+
 @pytest.mark.parametrize("workflow", ["holding", "holding_sync", "stubborn"])
 @pytest.mark.parametrize("grace", [0, 0.05])
 async def test_cancel_ends_whatever_the_code_does(world: World, tmp_path: Path, workflow: str, grace: float) -> None:

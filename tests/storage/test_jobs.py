@@ -362,7 +362,26 @@ def test_the_passed_breakpoint_is_the_newest_checkpoint_at_resume(box: Box) -> N
     box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c1")))).result()
     box.end(claim, JobState.INTERRUPTED, interrupts=())
     box.store.job_resume(Resumption(job_id="j")).result()
+    claim = box.claim()
+    assert claim.passed_breakpoint == "c1"
+    # A failure behind it does not bring it back; what was not reached yet is not passed.
+    box.end(claim, JobState.FAILED, error=BROKEN)
+    box.store.job_resume(Resumption(job_id="j")).result()
+    claim = box.claim()
+    assert claim.passed_breakpoint == "c1"
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c2")))).result()
+    box.store.job_cancel("j", reason="", etag="", grace_period=0).result()
+    box.store.job_resume(Resumption(job_id="j")).result()
     assert box.claim().passed_breakpoint == "c1"
+
+
+def test_resume_does_not_start_a_job_before_its_time(box: Box) -> None:
+    box.submit(scheduled_time=box.clock() + 5 * SECOND)
+    box.store.job_cancel("j", reason="", etag="", grace_period=0).result()
+    box.store.job_resume(Resumption(job_id="j")).result()
+    assert box.claims() == []
+    box.clock.advance(5)
+    assert box.claim().job.attempt == 1
 
 
 def test_a_job_that_is_not_its_thread_s_newest(box: Box) -> None:

@@ -314,8 +314,8 @@ class Store(Protocol):
         that is INTERRUPTED by interrupt() gets neither answers nor a start point.
 
         Clears error, end_time, expire_time, failed attempts, losses and the spent part of the execution timeout; a
-        start point also deletes all stored answers. Without a start point, the newest checkpoint becomes the passed
-        breakpoint.
+        start point also deletes all stored answers. The newest checkpoint of an INTERRUPTED job becomes its passed
+        breakpoint. The job is runnable at once, but never before its scheduled_time.
         """
         ...
 

@@ -191,9 +191,13 @@ class Submissions:
             losses=0,
             budget_spent=0,
             cancel_reason="",
-            ready_time=transaction.now,
+            ready_time=max(transaction.now, row["scheduled_time"] or 0),
             start_point=None if start is None else dump_start_point(start),
-            passed_breakpoint=row["checkpoint_id"] if start is None else "",
+            # Only a job that stands at a breakpoint is told to go past it: a Cancel or a timeout may have come just
+            # before the stop.
+            passed_breakpoint=(
+                row["checkpoint_id"] if row["state"] == JobState.INTERRUPTED else row["passed_breakpoint"]
+            ),
         )
         return Submitted(self._load_job(transaction, row), deduplicated=False)
 
