@@ -151,7 +151,7 @@ async def test_an_interrupt_is_told_by_the_lifecycle_callback_and_answered_by_id
 
     pushed = Pushed(StateGraph(State).add_node("node", node).add_edge(START, "node").compile())
     callbacks = RunCallbacks(send=lambda *_: None, loop=asyncio.get_running_loop())
-    pushed.config["callbacks"] = [callbacks]
+    pushed.config["callbacks"], pushed.config["run_id"] = [callbacks], callbacks.run_id
     await pushed.run({"items": []})
     assert callbacks.interrupted is not None
     state = await pushed.graph.aget_state(pushed.config, subgraphs=True)
@@ -173,7 +173,7 @@ async def test_a_static_breakpoint_is_told_by_the_lifecycle_callback() -> None:
     graph = StateGraph(State).add_node("node", leaf("x")).add_edge(START, "node").compile()
     pushed = Pushed(graph)
     callbacks = RunCallbacks(send=lambda *_: None, loop=asyncio.get_running_loop())
-    pushed.config["callbacks"] = [callbacks]
+    pushed.config["callbacks"], pushed.config["run_id"] = [callbacks], callbacks.run_id
     await pushed.run({"items": []}, interrupt_before=["node"])
     assert callbacks.interrupted is not None
     assert callbacks.interrupted.status == "interrupt_before"
@@ -191,7 +191,7 @@ async def test_tokens_reach_the_callbacks_and_nodes_stay_on_the_fast_path() -> N
 
     pushed = Pushed(StateGraph(State).add_node("node", node).add_edge(START, "node").compile())
     callbacks = RunCallbacks(send=lambda *chunk: sent.append(chunk), loop=asyncio.get_running_loop())
-    pushed.config["callbacks"] = [callbacks]
+    pushed.config["callbacks"], pushed.config["run_id"] = [callbacks], callbacks.run_id
     await pushed.run({"items": []})
     callbacks.flush()
     assert "".join(text for _, _, text in sent) == "hello wide world"

@@ -93,6 +93,12 @@ async def test_a_question_in_the_second_subgraph_that_a_node_calls(world: World)
     assert world.output(job.job_id)["items"] == ["quiet", "yes"]
 
 
+async def test_a_question_that_a_step_answers_itself_is_none_of_the_job_s(world: World) -> None:
+    job = await world.run("asks_itself", {"items": []})
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert world.output(job.job_id)["items"] == ["sync", "async"]
+
+
 async def test_an_answer_that_only_the_node_refuses(world: World) -> None:
     job = await world.run("strict_answer", {"items": []}, retry_policy=AT_ONCE)
     (question,) = job.interrupts

@@ -308,7 +308,10 @@ class Run:
             ),
         }
         config = RunnableConfig(
-            configurable=configurable, callbacks=[self._callbacks], run_name=self._workflow.descriptor.name
+            configurable=configurable,
+            callbacks=[self._callbacks],
+            run_id=self._callbacks.run_id,
+            run_name=self._workflow.descriptor.name,
         )
         if job.spec.step_limit is not None:
             config["recursion_limit"] = job.spec.step_limit

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +18,15 @@ SendTokens = Callable[[str, str, str], None]
 
 
 class RunCallbacks(private.StreamMessagesHandler, GraphCallbackHandler):
-    """What a run's LangChain callbacks are needed for, and nothing else: chains, that is nodes, are ignored."""
+    """What a run's LangChain callbacks are needed for, and nothing else: chains, that is nodes, are ignored.
+
+    `run_id` is to be that of the config, too.
+    """
 
     def __init__(self, *, send: SendTokens, loop: asyncio.AbstractEventLoop) -> None:
         """Send tokens with `send`, from `loop`."""
         super().__init__(self._on_message, subgraphs=True)
+        self.run_id = uuid.uuid4()
         self.interrupted: GraphInterruptEvent | None = None
         self._send, self._loop = send, loop
         self._lock = threading.Lock()
@@ -34,7 +39,9 @@ class RunCallbacks(private.StreamMessagesHandler, GraphCallbackHandler):
 
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
         """LangGraph stopped the run at an interrupt or a breakpoint."""
-        self.interrupted = event
+        # Graphs that a step calls on threads of their own have inherited these callbacks: theirs is the step's affair.
+        if event.run_id == self.run_id:
+            self.interrupted = event
 
     def _on_message(self, chunk: private.StreamChunk) -> None:
         message, metadata = chunk[2]

@@ -3,6 +3,7 @@
 import asyncio
 import operator
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.errors import NodeError
 from langgraph.func import entrypoint, task
@@ -440,6 +442,31 @@ def ask_by_hand() -> StateGraph[Any]:
 
     builder: StateGraph[Any] = StateGraph(State)
     return builder.add_node("both", both).add_edge(START, "both")
+
+
+def asks_itself() -> StateGraph[Any]:
+    """Steps that call a graph with a saver and a thread of its own, and answer its question themselves."""
+
+    def question(state: State) -> State:
+        return {"items": [interrupt("among ourselves?")]}
+
+    asking: StateGraph[Any] = StateGraph(State)
+    asking.add_node("question", question).add_edge(START, "question")
+    own = asking.compile(checkpointer=InMemorySaver())
+
+    def sync(state: State) -> State:
+        config: RunnableConfig = {"configurable": {"thread_id": str(uuid.uuid4())}}
+        own.invoke({"items": []}, config)
+        return {"items": own.invoke(Command(resume="sync"), config)["items"]}
+
+    async def coroutine(state: State) -> State:
+        config: RunnableConfig = {"configurable": {"thread_id": str(uuid.uuid4())}}
+        await own.ainvoke({"items": []}, config)
+        return {"items": (await own.ainvoke(Command(resume="async"), config))["items"]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("sync", sync).add_node("coroutine", coroutine)
+    return builder.add_edge(START, "sync").add_edge("sync", "coroutine")
 
 
 def strict_answer() -> StateGraph[Any]:
