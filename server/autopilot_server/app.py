@@ -13,7 +13,8 @@ from pathlib import Path
 import uuid_utils
 
 from autopilot_server.api.events import encode_event
-from autopilot_server.api.server import ApiServer, listen_address
+from autopilot_server.api.listening import listen_address
+from autopilot_server.api.server import ApiServer
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.engine.clockwork import Deadlines, Pruner

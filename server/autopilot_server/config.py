@@ -46,6 +46,11 @@ class Settings:
     database: str = setting("sqlite:///autopilot.db", "Where jobs live: sqlite:///PATH, PATH relative or absolute.")
     listen: str = setting("127.0.0.1:50051", "Address to serve gRPC on. Port 0: any free one.")
 
+    tls_cert: str = setting("", "Serve TLS with this certificate chain, a PEM file that is read again when it changes.")
+    tls_key: str = setting("", "The certificate's private key, a PEM file.")
+    tls_client_ca: str = setting("", "Only clients with a certificate of these authorities, a PEM file, may connect.")
+    insecure: bool = setting(False, "Listen where others can reach the server without TLS and credentials.")
+
     threads: int = setting(64, "Threads for synchronous steps.", within=(1, 10_000))
     running_jobs: int = setting(1000, "Jobs that run at once; more wait as PENDING.", within=(1, 1_000_000))
     unfinished_jobs: int = setting(

@@ -1,6 +1,7 @@
 """Client of Autopilot: LangGraph workflows as durable background jobs behind gRPC."""
 
 from autopilot_client._async import AsyncClient
+from autopilot_client._channel import tls_credentials
 from autopilot_client._errors import (
     AutopilotError,
     CallFailed,
@@ -114,4 +115,5 @@ __all__ = [
     "Violation",
     "Workflow",
     "WorkflowNotFound",
+    "tls_credentials",
 ]

@@ -40,8 +40,8 @@ class AsyncClient:
     ) -> None:
         """Talk to a server.
 
-        `credentials` for TLS, else plain text. `channel`: one that the caller made, and closes. `timeout`: seconds that
-        each call but a watch may take. `metadata` goes with each call.
+        `credentials` for TLS, as `tls_credentials` makes them, else plain text. `channel`: one that the caller made,
+        and closes. `timeout`: seconds that each call but a watch may take. `metadata` goes with each call.
         """
         self._owned, self._closed = channel is None, False
         self._server = address if channel is None else "the server"

@@ -1,6 +1,9 @@
 """How the clients talk: keepalive, sizes, and the retry policy that all clients share."""
 
 from importlib.resources import files
+from pathlib import Path
+
+import grpc
 
 # Retries are safe for every method: Submit and Resume carry a request_id, Cancel and Delete may be repeated, a
 # PruneJobs that is repeated only finds less. A watch is resumed by the client itself, from where it was.
@@ -23,3 +26,21 @@ OPTIONS: list[tuple[str, str | int]] = [
     # Two clients of one process do not share a broken connection.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+
+
+def tls_credentials(
+    *, ca: str | Path | None = None, cert: str | Path | None = None, key: str | Path | None = None
+) -> grpc.ChannelCredentials:
+    """Credentials for a server that serves TLS, from PEM files.
+
+    `ca`: the authorities to trust, instead of those that gRPC brings along. `cert` and `key`: this client's own
+    certificate, for a server that asks for one. OSError when a file cannot be read, ValueError when one of the two is
+    missing.
+    """
+    if (cert is None) != (key is None):
+        raise ValueError("a client's certificate and its key go together")
+    return grpc.ssl_channel_credentials(
+        root_certificates=None if ca is None else Path(ca).read_bytes(),
+        private_key=None if key is None else Path(key).read_bytes(),
+        certificate_chain=None if cert is None else Path(cert).read_bytes(),
+    )

@@ -1,10 +1,7 @@
 """The gRPC server: listens, reports its health, and stops in order."""
 
 import asyncio
-import errno
 import logging
-import socket
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -14,7 +11,9 @@ from grpc_reflection.v1alpha import reflection
 
 from autopilot_server.api.errors import ErrorInterceptor
 from autopilot_server.api.hub import Hub
+from autopilot_server.api.listening import check_listening
 from autopilot_server.api.service import JobService, ReadValues
+from autopilot_server.api.tls import server_credentials
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
@@ -27,8 +26,10 @@ SERVICE = job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name
 # So that a payload that is too large gets an error that says so, and not gRPC's own.
 RECEIVE_BYTES = 16 << 20
 
-# Half-open connections are found after a minute; clients may ping when nothing is going on.
+# Half-open connections are found after a minute; clients may ping when nothing is going on. Who connects and does not
+# come to the point (TLS, HTTP/2's own greeting) is gone after ten seconds.
 _OPTIONS = [
+    ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", RECEIVE_BYTES),
     ("grpc.keepalive_time_ms", 60_000),
@@ -37,18 +38,6 @@ _OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 ]
-
-
-def listen_address(text: str) -> tuple[str, int]:
-    """The host, without brackets, and the port of the setting `listen`. StartupError when it is out of form."""
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    host = host[1:-1] if bracketed else host
-    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
-    # A colon without brackets: an IPv6 address whose end could be a port or not, or a scheme of gRPC's own.
-    if not host or not is_port or bracketed != (":" in host):
-        raise StartupError(f"cannot listen on {text!r}: give --listen as HOST:PORT, as 127.0.0.1:50051 or [::1]:50051")
-    return host, int(port)
 
 
 class ApiServer:
@@ -75,10 +64,9 @@ class ApiServer:
     async def start(self) -> int:
         """Listen. The port. StartupError when the address cannot be used."""
         address = self._settings.listen
-        if (obstacle := _obstacle(*listen_address(address))) is not None:
-            raise StartupError(f"cannot listen on {address}: {obstacle}; choose another with --listen")
+        check_listening(self._settings)
         try:
-            bound = self._server.add_insecure_port(address)
+            bound = self._add_port(address)
         except RuntimeError:
             bound = 0
         if not bound:
@@ -89,6 +77,12 @@ class ApiServer:
         await self._report()
         await self._server.start()
         return bound
+
+    def _add_port(self, address: str) -> int:
+        credentials = server_credentials(self._settings)
+        if credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, credentials)
 
     def set_healthy(self, healthy: bool) -> None:
         """The database went away or came back. In the server's loop."""
@@ -113,36 +107,3 @@ class ApiServer:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE):
             await self._health.set(name, status)
-
-
-def _obstacle(host: str, port: int) -> str | None:
-    """Why nothing can listen there; None when nothing is known to be in the way.
-
-    gRPC only says that it failed, and writes the reason to stderr in a form of its own.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, UnicodeError):
-        return f"the host {host!r} is not known"
-    errors = [error for family, _, _, _, address in found if (error := _bind_error(family, address)) is not None]
-    # One of a name's addresses in use is enough: some clients would reach the other server.
-    if any(error.errno == errno.EADDRINUSE for error in errors):
-        return "the port is in use"
-    # Of the rest one has to work: localhost may have an IPv6 address where the machine has none.
-    return errors[0].strerror if len(errors) == len(found) else None
-
-
-def _bind_error(family: int, address: Any) -> OSError | None:
-    try:
-        probe = socket.socket(family, socket.SOCK_STREAM)
-    except OSError:
-        # A machine without IPv6, on which gRPC takes [::] for all IPv4 addresses.
-        return None
-    with probe:
-        # As gRPC: connections of a killed server that still linger are not in the way.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            return error
-    return None

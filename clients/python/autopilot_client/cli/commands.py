@@ -9,9 +9,10 @@ from itertools import islice
 from typing import Any
 
 import click
+import grpc
 from rich.console import Console
 
-from autopilot_client import MISSING, Client, Event, Job, JobState, RetryPolicy
+from autopilot_client import MISSING, Client, Event, Job, JobState, RetryPolicy, tls_credentials
 from autopilot_client.cli import exits, output, values
 from autopilot_client.cli.live import JobView
 
@@ -88,9 +89,48 @@ def _address(context: click.Context, parameter: click.Parameter, value: str) -> 
     return value
 
 
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep an option of the connection for `_client`: no command has anything else to do with it."""
+    context.meta[f"{__name__}.{parameter.name}"] = value
+
+
+def _tls_options() -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    file = {"type": click.Path(exists=True, dir_okay=False)}
+    wanted: list[tuple[str, str, dict[str, Any], str]] = [
+        (
+            "--tls",
+            "AUTOPILOT_TLS",
+            {"is_flag": True},
+            "The server serves TLS, with a certificate of a public authority.",
+        ),
+        ("--ca", "AUTOPILOT_CA", file, "The same, with a certificate of these authorities (PEM)."),
+        (
+            "--cert",
+            "AUTOPILOT_CERT",
+            file,
+            "This client's own certificate (PEM), for servers that ask for it.",
+        ),
+        ("--key", "AUTOPILOT_KEY", file, "The key of --cert (PEM)."),
+    ]
+    return [
+        click.option(name, envvar=variable, show_envvar=True, help=text, expose_value=False, callback=_keep, **kind)
+        for name, variable, kind, text in reversed(wanted)
+    ]
+
+
+def _credentials() -> grpc.ChannelCredentials | None:
+    """As the options of the connection want it; None for plain text."""
+    meta = click.get_current_context().meta
+    tls, ca, cert, key = (meta[f"{__name__}.{name}"] for name in ("tls", "ca", "cert", "key"))
+    if not (tls or ca or cert or key):
+        return None
+    return tls_credentials(ca=ca, cert=cert, key=key)
+
+
 def connected(command: Callable[..., Any], timeout_help: str = "How long the call may take.") -> Callable[..., Any]:
     """Options that every command of the client has."""
     for option in (
+        *_tls_options(),
         click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one a line."),
         click.option(
             "--timeout", default="30s", type=values.Span(values.LONGEST_CALL), show_default=True, help=timeout_help
@@ -117,7 +157,10 @@ def watching(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _client(server: str, timeout: timedelta, as_json: bool) -> Iterator[Client]:
-    with exits.reported(server, as_json=as_json), Client(server, timeout=timeout.total_seconds()) as client:
+    with (
+        exits.reported(server, as_json=as_json),
+        Client(server, credentials=_credentials(), timeout=timeout.total_seconds()) as client,
+    ):
         yield client
 
 

@@ -84,7 +84,8 @@ def reported(server: str, *, as_json: bool) -> Iterator[None]:
     try:
         yield
     except ServerUnreachable as error:
-        message, hint = f"no server at {server}: {error.message}", "Start one with: autopilot serve"
+        message = f"no server at {server}: {error.message}"
+        hint = "Start one with: autopilot serve. One that serves TLS needs --tls or --ca here."
         fail(message, UNAVAILABLE, hint=hint, as_json=as_json, error=error)
     except CallFailed as error:
         codes = {
