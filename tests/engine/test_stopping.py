@@ -110,14 +110,16 @@ async def test_a_cancelled_job_can_be_resumed_while_its_old_step_still_runs(worl
 
 
 async def test_the_execution_timeout(world: World, tmp_path: Path) -> None:
-    job_id = await holding(world, tmp_path, execution_timeout=SECOND // 10)
+    job_id = await world.submit("holding", {"items": [], "folder": str(tmp_path)}, execution_timeout=SECOND // 2)
     job = await world.stopped(job_id)
     assert job.state is JobState.FAILED
-    assert job.error is not None
-    assert job.error.reason is JobErrorReason.EXECUTION_TIMED_OUT
     (tmp_path / "go").touch()
-    await world.resume(job_id)
-    job = await world.stopped(job_id)
+    # On a slow machine half a second may be too short for what is left, too.
+    while job.state is JobState.FAILED:
+        assert job.error is not None
+        assert job.error.reason is JobErrorReason.EXECUTION_TIMED_OUT
+        await world.resume(job_id)
+        job = await world.stopped(job_id)
     assert job.state is JobState.SUCCEEDED, job.error
 
 
