@@ -122,7 +122,7 @@ def row(thread_id: str, checkpoint_id: str, ns: str = "", parent: str | None = N
 
 
 def put(checkpoint: CheckpointRow, **fields: Any) -> CheckpointPut:
-    return CheckpointPut(row=checkpoint, superstep=1, source="loop", create_time=7, **fields)
+    return CheckpointPut(**{"row": checkpoint, "superstep": 1, "source": "loop", "create_time": 7} | fields)
 
 
 @pytest.fixture(params=["sqlite"])

@@ -392,6 +392,63 @@ def test_a_job_that_is_not_its_thread_s_newest(box: Box) -> None:
     box.store.job_resume(Resumption(job_id="b")).result()
 
 
+def test_a_thread_that_a_deleted_job_has_moved_on(box: Box) -> None:
+    """An earlier job on it must not go on from where the deleted one ended."""
+    first = box.running("a", thread_id="t")
+    box.store.run_write(first.fence, RunUpdate(checkpoint=put(row("t", "c1")))).result()
+    box.end(first, JobState.FAILED, error=BROKEN)
+    box.end(box.running("idle", thread_id="t"), JobState.FAILED, error=BROKEN)
+    second = box.running("b", thread_id="t")
+    box.clock.advance(1)
+    box.store.run_write(second.fence, RunUpdate(checkpoint=put(row("t", "c2"), create_time=box.clock()))).result()
+    box.end(second, JobState.SUCCEEDED, output="1")
+    assert box.store.job_delete("b", etag="").result()
+    # Neither the newest job, which has got nowhere, nor, when that is deleted too, the one before.
+    with pytest.raises(ThreadAdvancedError):
+        box.store.job_resume(Resumption(job_id="idle")).result()
+    assert box.store.job_delete("idle", etag="").result()
+    with pytest.raises(ThreadAdvancedError) as refused:
+        box.store.job_resume(Resumption(job_id="a")).result()
+    assert refused.value.metadata == {"thread_id": "t", "job_id": ""}
+
+
+def test_a_job_that_did_nothing_on_its_thread_leaves_it_to_the_one_before(box: Box) -> None:
+    first = box.running("a", thread_id="t")
+    box.store.run_write(first.fence, RunUpdate(checkpoint=put(row("t", "c1")))).result()
+    box.end(first, JobState.FAILED, error=BROKEN)
+    box.end(box.running("b", thread_id="t"), JobState.FAILED, error=BROKEN)
+    assert box.store.job_delete("b", etag="").result()
+    assert box.store.job_resume(Resumption(job_id="a")).result().job.state is JobState.PENDING
+
+
+def test_a_job_with_a_deleted_one_s_id_has_none_of_its_checkpoints(box: Box) -> None:
+    claim = box.running("a", thread_id="t")
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("t", "c1")))).result()
+    box.end(claim, JobState.SUCCEEDED, output="1")
+    box.end(box.running("b", thread_id="t"), JobState.FAILED, error=BROKEN)
+    assert box.store.job_delete("a", etag="").result()
+    box.end(box.running("a"), JobState.FAILED, error=BROKEN)
+    assert box.store.checkpoints_list("a", limit=9, before=None) == []
+    with pytest.raises(CheckpointNotFoundError):
+        box.store.job_resume(Resumption(job_id="a", checkpoint_id="c1")).result()
+    with pytest.raises(CheckpointNotFoundError):
+        box.submit("fork", fork_from=CheckpointRef("a", "c1"))
+
+
+def test_a_thread_of_its_own_is_nobody_else_s(box: Box) -> None:
+    claim = box.running("first", thread_id="taken")
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("taken", "c1")))).result()
+    # Also while the other is unfinished.
+    second = box.submit("taken").job
+    assert second.spec.thread_id not in ("taken", "")
+    assert box.store.checkpoint_get(second.spec.thread_id, "", None) is None
+    box.end(claim, JobState.SUCCEEDED, output="1")
+    box.claim()
+    box.store.job_cancel("taken", reason="", etag="", grace_period=0).result()
+    assert box.store.job_delete("taken", etag="").result()
+    assert box.submit("taken", fork_from=CheckpointRef("first", "c1")).job.checkpoint_id == "c1"
+
+
 def test_etags_change_with_each_move_and_never_repeat(box: Box) -> None:
     seen = {box.submit().job.etag}
     with pytest.raises(EtagMismatchError):

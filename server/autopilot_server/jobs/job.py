@@ -135,7 +135,7 @@ class JobSpec:
     job_id: str
     workflow: str
     thread_id: str
-    """A thread of its own has the job's id."""
+    """A thread of its own has the job's id, unless another thread has that name."""
     input: Json | None = None
     """None: none was given, or it was not read (`payloads=False`)."""
     context: Json | None = None

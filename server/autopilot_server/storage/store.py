@@ -275,6 +275,8 @@ class Store(Protocol):
         FieldInvalidError when the source is of another workflow; ThreadBusyError when an unfinished job uses the
         thread; LimitExceededError (name `unfinished_jobs`).
 
+        A thread of its own is one that no job uses or used: named like the job, unless that name is taken.
+
         With fork_from the checkpoint is copied under the new job's own thread, with the pending writes (but answers)
         of it and of its subgraphs' checkpoints, and becomes the job's `checkpoint_id`; `keeps_history` workflows get
         its ancestors too.
@@ -307,11 +309,11 @@ class Store(Protocol):
     def job_resume(self, resumption: Resumption) -> Write[Submitted]:
         """Make an INTERRUPTED, FAILED or CANCELLED job PENDING, with its answers or its start point stored.
 
-        In this order: JobNotFoundError; a known request_id of this job with the same digest gives the job as it is
-        now, with another RequestIdReusedError; EtagMismatchError; JobStateConflictError; ThreadAdvancedError when a
-        newer job uses or used the thread; CheckpointNotFoundError when it is not one of the job's own;
-        InterruptNotPendingError when an answer names no open question, `sole_answer` meets none or several, or a job
-        that is INTERRUPTED by interrupt() gets neither answers nor a start point.
+        In this order: JobNotFoundError; a known request_id of this job with the same digest gives the job as it is now,
+        with another RequestIdReusedError; EtagMismatchError; JobStateConflictError; ThreadAdvancedError when a newer
+        job uses or used the thread, even one that was deleted since; CheckpointNotFoundError when it is not one of the
+        job's own; InterruptNotPendingError when an answer names no open question, `sole_answer` meets none or several,
+        or a job that is INTERRUPTED by interrupt() gets neither answers nor a start point.
 
         Clears error, end_time, expire_time, failed attempts, losses and the spent part of the execution timeout; a
         start point also deletes all stored answers. The newest checkpoint of an INTERRUPTED job becomes its passed
@@ -320,8 +322,9 @@ class Store(Protocol):
         ...
 
     def job_delete(self, job_id: str, *, etag: str) -> Write[bool]:
-        """Delete a finished job with its events, answers and requests; its thread's checkpoints go with the last job
-        on the thread. False when there is no such job. EtagMismatchError, JobStateConflictError (unfinished)."""
+        """Delete a finished job with its events, answers and requests; its thread's checkpoints go with the last job on
+        the thread, until then they are nobody's. False when there is no such job. EtagMismatchError,
+        JobStateConflictError (unfinished)."""
         ...
 
     def jobs_prune(

@@ -102,6 +102,8 @@ def _delete(transaction: Transaction, row: Row) -> None:
     if transaction.row(SQL.thread_is_used, thread) is None:
         transaction.execute(SQL.checkpoint_delete_thread, thread)
         transaction.execute(SQL.write_delete_thread, thread)
+    else:
+        transaction.execute(SQL.checkpoint_disown, job | thread)
     transaction.tell(row["job_id"], None, [])
 
 

@@ -1,5 +1,6 @@
 """Operations that clients ask for: submit, cancel, resume."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +89,7 @@ class Submissions:
         if transaction.row(SQL.job_get, {"job_id": spec.job_id}) is not None:
             raise JobAlreadyExistsError(f"There is a job {spec.job_id!r} already.", job_id=spec.job_id)
         fork = None if spec.fork_from is None else self._fork_source(transaction, submission)
-        thread_id = spec.thread_id or spec.job_id
+        thread_id = spec.thread_id or _own_thread(transaction, spec.job_id)
         _check_thread_free(transaction, thread_id)
         _check_room(transaction, submission.unfinished_limit)
         row = new_job_row(submission, thread_id, self._create_time(transaction.now), transaction.now)
@@ -212,6 +213,13 @@ def check_digest(stored: bytes, wanted: bytes, request_id: str) -> None:
         )
 
 
+def _own_thread(transaction: Transaction, job_id: str) -> str:
+    """A thread that no job uses: named like the job, unless somebody has chosen that name for another thread."""
+    if transaction.row(SQL.thread_is_used, {"thread_id": job_id}) is None:
+        return job_id
+    return f"{job_id}-{uuid.uuid4()}"
+
+
 def _check_thread_free(transaction: Transaction, thread_id: str) -> None:
     owner = transaction.row(SQL.job_get_unfinished_of_thread, {"thread_id": thread_id})
     if owner is not None:
@@ -244,12 +252,19 @@ def _check_newest_of_thread(transaction: Transaction, row: Row) -> None:
         SQL.job_get_newer_of_thread, {"thread_id": row["thread_id"], "create_time": row["create_time"]}
     )
     if newer is not None:
-        raise ThreadAdvancedError(
-            f"Thread {row['thread_id']!r} has gone on with job {newer['job_id']!r}: job {row['job_id']!r} cannot be "
-            "resumed. Submit a job with fork_from to go on from its checkpoint.",
-            thread_id=row["thread_id"],
-            job_id=newer["job_id"],
-        )
+        raise _thread_advanced(row, f"job {newer['job_id']!r}", newer["job_id"])
+    place = {name: row[name] for name in ("thread_id", "checkpoint_id", "create_time")}
+    if transaction.row(SQL.checkpoint_get_newer_of_thread, place) is not None:
+        raise _thread_advanced(row, "a job that was deleted since", "")
+
+
+def _thread_advanced(row: Row, with_whom: str, newer_job_id: str) -> ThreadAdvancedError:
+    return ThreadAdvancedError(
+        f"Thread {row['thread_id']!r} has gone on with {with_whom}: job {row['job_id']!r} cannot be resumed. "
+        "Submit a job with fork_from to go on from its checkpoint.",
+        thread_id=row["thread_id"],
+        job_id=newer_job_id,
+    )
 
 
 def _answers(transaction: Transaction, row: Row, resumption: Resumption) -> dict[str, Json]:
