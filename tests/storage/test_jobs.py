@@ -356,6 +356,23 @@ def test_a_start_point_is_kept_until_it_is_reached(box: Box) -> None:
     assert box.claim().start_point is None
 
 
+def test_questions_of_before_a_start_point_cannot_be_answered_behind_it(box: Box) -> None:
+    """A Cancel may end the run before it can say which questions are open now."""
+    claim = box.running()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c1")))).result()
+    box.end(claim, JobState.INTERRUPTED, interrupts=[question("q")])
+    box.store.job_resume(Resumption(job_id="j", checkpoint_id="c1")).result()
+    claim = box.claim()
+    assert [i.interrupt_id for i in box.job().interrupts] == ["q"]
+    etag = box.job().etag
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c2"), ends_start_point=True))).result()
+    assert box.job().interrupts == ()
+    assert box.job().etag != etag
+    box.store.job_cancel("j", reason="", etag="", grace_period=0).result()
+    with pytest.raises(InterruptNotPendingError):
+        box.store.job_resume(Resumption(job_id="j", answers={"q": "1"})).result()
+
+
 def test_the_passed_breakpoint_is_the_newest_checkpoint_at_resume(box: Box) -> None:
     claim = box.running()
     assert claim.passed_breakpoint == ""

@@ -196,7 +196,8 @@ class CheckpointPut:
     next_steps: tuple[str, ...] = ()
     create_time: Micros
     ends_start_point: bool = False
-    """True for the checkpoint that carries out the job's start point, which is cleared with it."""
+    """True for the checkpoint that carries out the job's start point: that is cleared with it, and so are the questions
+    that were open before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,9 @@ SET
     next_steps = coalesce(:next_steps, next_steps),
     checkpoints = checkpoints + :checkpoints,
     start_point = CASE WHEN :ends_start_point THEN NULL ELSE start_point END,
+    questions = CASE WHEN :ends_start_point THEN 0 ELSE questions END,
+    -- Part of the etag, which changes with the questions.
+    version = version + :ends_start_point,
     update_time = :now
 WHERE job_id = :job_id AND run_token = :run_token
 RETURNING latest_sequence, state
