@@ -327,6 +327,32 @@ def test_a_refused_answer_opens_its_question_again(box: Box) -> None:
     assert job.error == BROKEN
 
 
+def test_a_job_is_read_as_of_one_moment(box: Box) -> None:
+    """What is committed between two statements of a read does not come into it."""
+    box.end(box.running(request_id="r", request_digest=b""), JobState.INTERRUPTED, interrupts=[question("q")])
+    reader, answered = threading.get_ident(), threading.Event()
+    time = box.clock()
+
+    def tick() -> int:
+        if threading.get_ident() == reader and not answered.is_set():
+            answered.set()
+            box.store.job_resume(Resumption(job_id="j", answers={"q": "1"})).result()
+        return time
+
+    box.store.close()
+    box.clock = tick  # type: ignore[assignment]
+    box.open()
+    for read in (
+        lambda: box.store.job_get("j", payloads=True),
+        lambda: box.store.job_get_by_request("r", b""),
+    ):
+        job = read()
+        assert job is not None
+        assert (job.state, len(job.interrupts)) == (JobState.INTERRUPTED, 1)
+        box.end(box.claim(), JobState.INTERRUPTED, interrupts=[question("q")], refused_answers=["q"])
+        answered.clear()
+
+
 def test_resume_requests(box: Box) -> None:
     box.end(box.running(), JobState.INTERRUPTED, interrupts=[question("q")])
     resumption = Resumption(job_id="j", answers={"q": "1"}, request_id="r", request_digest=b"1")

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from autopilot_server.doorbell import Doorbell, StoredEvent
 from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
@@ -94,15 +93,22 @@ class SqliteStore:
         return self._writer.submit(lambda t: self._submissions.submit(t, submission))
 
     def job_get_by_request(self, request_id: str, request_digest: bytes) -> Job | None:
-        row = self._readers.row(SQL.job_get_by_request, {"request_id": request_id})
-        if row is None:
-            return None
-        check_digest(row["request_digest"], request_digest, request_id)
-        return _load(self._readers.row, self._readers.rows, row, False, self._clock())
+        def read(connection: sqlite3.Connection) -> Job | None:
+            row = connection.execute(SQL.job_get_by_request, {"request_id": request_id}).fetchone()
+            if row is None:
+                return None
+            check_digest(row["request_digest"], request_digest, request_id)
+            return self._load(connection, row, payloads=False)
+
+        return self._readers.read(read)
 
     def job_get(self, job_id: str, *, payloads: bool) -> Job | None:
-        row = self._readers.row(SQL.job_get, {"job_id": job_id})
-        return None if row is None else _load(self._readers.row, self._readers.rows, row, payloads, self._clock())
+        def read(connection: sqlite3.Connection) -> Job | None:
+            row = connection.execute(SQL.job_get, {"job_id": job_id}).fetchone()
+            return None if row is None else self._load(connection, row, payloads=payloads)
+
+        # In one snapshot: the row, its payloads and its questions are of one moment.
+        return self._readers.read(read)
 
     def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None, payloads: bool) -> Sequence[Job]:
         return self._readers.read(partial(self._list, job_filter, limit, after, payloads))
@@ -116,17 +122,10 @@ class SqliteStore:
         connection: sqlite3.Connection,
     ) -> list[Job]:
         rows = list_rows(connection.execute, job_filter, states=job_filter.states, limit=limit, after=after)
-        now = self._clock()
-        return [
-            _load(
-                lambda sql, p: connection.execute(sql, p).fetchone(),
-                lambda sql, p: connection.execute(sql, p).fetchall(),
-                row,
-                payloads,
-                now,
-            )
-            for row in rows
-        ]
+        return [self._load(connection, row, payloads=payloads) for row in rows]
+
+    def _load(self, connection: sqlite3.Connection, row: Row, *, payloads: bool) -> Job:
+        return _load(connection, row, payloads, self._clock())
 
     def job_cancel(self, job_id: str, *, reason: str, etag: str, grace_period: Micros) -> Write[Job]:
         return self._writer.submit(lambda t: self._submissions.cancel(t, job_id, reason, etag, grace_period))
@@ -262,29 +261,19 @@ class SqliteStore:
         return self._writer.submit(lambda _: None)
 
 
-def _load(
-    read_row: Callable[[str, dict[str, Any]], Row | None],
-    read_rows: Callable[[str, dict[str, Any]], list[Any]],
-    row: Row,
-    payloads: bool,
-    now: Micros,
-) -> Job:
+def _load(connection: sqlite3.Connection, row: Row, payloads: bool, now: Micros) -> Job:
     job = {"job_id": row["job_id"]}
-    payload = read_row(SQL.payload_get, job) if payloads else None
-    questions = read_rows(SQL.interrupt_list_open, job) if row["questions"] else []
+    payload = connection.execute(SQL.payload_get, job).fetchone() if payloads else None
+    questions = connection.execute(SQL.interrupt_list_open, job).fetchall() if row["questions"] else []
     return load_job(row, payload, tuple(load_interrupt(q, payloads=payloads) for q in questions), now)
 
 
-def _load_in(transaction: Transaction, row: Row, payloads: bool) -> Job:
-    return _load(transaction.row, lambda sql, p: transaction.execute(sql, p).fetchall(), row, payloads, transaction.now)
-
-
 def _load_with_payloads(transaction: Transaction, row: Row) -> Job:
-    return _load_in(transaction, row, True)
+    return _load(transaction.connection, row, True, transaction.now)
 
 
 def _load_without_payloads(transaction: Transaction, row: Row) -> Job:
-    return _load_in(transaction, row, False)
+    return _load(transaction.connection, row, False, transaction.now)
 
 
 def _read_events(
