@@ -7,14 +7,14 @@ from typing import Any
 import grpc
 import pytest
 from autopilot.v1 import job_pb2, job_service_pb2
-from autopilot_server.jobs.job import JobError, JobErrorReason
+from autopilot_server.jobs.job import Interrupt, JobError, JobErrorReason
 from autopilot_server.jobs.states import JobState
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.api.conftest import Api
+from tests.api.conftest import ANSWER_SCHEMA, Api
 
 TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 
@@ -230,6 +230,24 @@ async def test_resume_from_a_checkpoint_with_an_update(api: Api) -> None:
     start = (await api.claim()).start_point
     assert start is not None
     assert (start.checkpoint_id, start.state_update, start.state_update_step) == ("c1", '{"x":1}', "a")
+
+
+async def test_an_answer_is_checked_against_its_own_question(api: Api) -> None:
+    """A repeated Resume is known whatever is asked by now; a stale one is told that it is stale."""
+    job = await api.submit()
+    asked = Interrupt("first", "a", "run-1", '"?"', 1, None)
+    await api.end(await api.claim(), JobState.INTERRUPTED, interrupts=[asked])
+    request = job_service_pb2.ResumeRequest(job_id=job.job_id, request_id="r", answer=payload('"yes"'))
+    assert not (await api.stub.Resume(request)).deduplicated
+    strict = Interrupt("second", "a", "run-1", '"?"', 1, json.dumps(ANSWER_SCHEMA))
+    await api.end(await api.claim(), JobState.INTERRUPTED, interrupts=[strict])
+    assert (await api.stub.Resume(request)).deduplicated
+    request.request_id = "other"
+    assert (await api.refused(api.stub.Resume(request))).violations.keys() == {"answer"}
+    request.etag = job.etag
+    assert (await api.refused(api.stub.Resume(request))).reason == "ETAG_MISMATCH"
+    request.etag, request.answer.json_text = "", '{"ok": true}'
+    assert not (await api.stub.Resume(request)).deduplicated
 
 
 async def test_threads(api: Api) -> None:

@@ -7,6 +7,7 @@ import pytest
 from autopilot_server.jobs.errors import (
     CheckpointNotFoundError,
     EtagMismatchError,
+    FieldInvalidError,
     InterruptNotPendingError,
     JobAlreadyExistsError,
     JobNotFoundError,
@@ -16,6 +17,7 @@ from autopilot_server.jobs.errors import (
     StaleRunError,
     ThreadAdvancedError,
     ThreadBusyError,
+    Violation,
 )
 from autopilot_server.jobs.job import (
     SECOND,
@@ -315,6 +317,16 @@ def test_questions_and_answers(box: Box) -> None:
     assert (left.interrupt_id, left.create_time) == ("p", 1)
     box.store.job_resume(Resumption(job_id="j", sole_answer="2")).result()
     assert box.claim().answers == {"p": "2"}
+
+
+def test_an_answer_that_was_checked_against_another_question(box: Box) -> None:
+    box.end(box.running(), JobState.INTERRUPTED, interrupts=[question("q")])
+    with pytest.raises(InterruptNotPendingError):
+        box.store.job_resume(Resumption(job_id="j", sole_answer="1", wrong_answers={"p": ()})).result()
+    wrong = {"q": [Violation("answer", "is wrong")]}
+    with pytest.raises(FieldInvalidError):
+        box.store.job_resume(Resumption(job_id="j", sole_answer="1", wrong_answers=wrong)).result()
+    box.store.job_resume(Resumption(job_id="j", sole_answer="1", wrong_answers={"q": ()})).result()
 
 
 def test_a_refused_answer_opens_its_question_again(box: Box) -> None:

@@ -45,11 +45,7 @@ class Checks:
     def refuse(self) -> None:
         """Raise when anything was wrong: FieldInvalidError with everything, or PayloadTooLargeError."""
         if self._violations:
-            first = self._violations[0]
-            more = f" (and {len(self._violations) - 1} more)" if len(self._violations) > 1 else ""
-            raise FieldInvalidError(
-                f"{first.field}: {first.description}{more}".replace("..", "."), violations=self._violations
-            )
+            raise FieldInvalidError.of(self._violations)
         if self._too_large is not None:
             raise self._too_large
 

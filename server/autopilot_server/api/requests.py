@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,18 @@ from autopilot_server.api.checks import MICROS, Checks
 from autopilot_server.api.schema_check import SchemaChecks
 from autopilot_server.api.watch import WatchSpec
 from autopilot_server.config import Settings
-from autopilot_server.jobs.job import CheckpointRef, Job, JobFilter, JobSpec, Json, Micros, RetryPolicy, Workflow
+from autopilot_server.jobs.errors import Violation
+from autopilot_server.jobs.job import (
+    CheckpointRef,
+    Interrupt,
+    Job,
+    JobFilter,
+    JobSpec,
+    Json,
+    Micros,
+    RetryPolicy,
+    Workflow,
+)
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.store import Resumption, Submission
 
@@ -102,8 +113,8 @@ class RequestReader:
 
     # --- resume ---
 
-    def resumption(self, request: job_service_pb2.ResumeRequest, job: Job | None) -> Resumption:
-        """A Resume. With the job as it was just read, its answers are checked against the questions' schemas."""
+    def resumption(self, request: job_service_pb2.ResumeRequest) -> Resumption:
+        """A Resume. Its form only: what the questions' schemas say of its answers is told by `with_answers_checked`."""
         checks = self._checks()
         resumption = Resumption(
             job_id=checks.job_id(request.job_id),
@@ -118,19 +129,22 @@ class RequestReader:
             etag=request.etag,
         )
         _check_combination(checks, request)
-        if job is not None:
-            self._check_answers(checks, resumption, job)
         checks.refuse()
         return replace(resumption, request_digest=_digest(replace(resumption, request_id=""), b""))
 
-    def _check_answers(self, checks: Checks, resumption: Resumption, job: Job) -> None:
-        schemas = {question.interrupt_id: question.response_schema for question in job.interrupts}
-        named = [(f'answers["{key}"]', schemas.get(key), answer) for key, answer in resumption.answers.items()]
-        if resumption.sole_answer is not None and len(schemas) == 1:
-            named.append(("answer", next(iter(schemas.values())), resumption.sole_answer))
-        for field, schema, answer in named:
-            if schema is not None:
-                _add_all(checks, self._schemas.violations(answer, schema, field))
+    def with_answers_checked(self, resumption: Resumption, job: Job | None) -> Resumption:
+        """A Resume with what is wrong with its answers, question by question, of the job as it was just read."""
+        questions = () if job is None else job.interrupts
+        return replace(resumption, wrong_answers={q.interrupt_id: self._wrong(resumption, q) for q in questions})
+
+    def _wrong(self, resumption: Resumption, question: Interrupt) -> Sequence[Violation]:
+        """What is wrong with the answer to a question, if there is one."""
+        field, answer = f'answers["{question.interrupt_id}"]', resumption.answers.get(question.interrupt_id)
+        if resumption.sole_answer is not None:
+            field, answer = "answer", resumption.sole_answer
+        if answer is None or question.response_schema is None:
+            return ()
+        return self._schemas.violations(answer, question.response_schema, field)
 
     # --- the others ---
 

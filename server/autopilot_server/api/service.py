@@ -75,9 +75,11 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     ) -> job_service_pb2.ResumeResponse:
         """Continue a job."""
         self._refuse_when_draining()
-        answered = request.HasField("answer") or bool(request.answers)
-        job = self._store.job_get(request.job_id, payloads=False) if answered and request.job_id else None
-        resumed = await self._store.job_resume(self._read.resumption(request, job))
+        resumption = self._read.resumption(request)
+        if request.HasField("answer") or request.answers:
+            job = self._store.job_get(request.job_id, payloads=False)
+            resumption = self._read.with_answers_checked(resumption, job)
+        resumed = await self._store.job_resume(resumption)
         return job_service_pb2.ResumeResponse(
             job=convert.job(resumed.job, no_payload), deduplicated=resumed.deduplicated
         )

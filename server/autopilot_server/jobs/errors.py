@@ -47,6 +47,13 @@ class FieldInvalidError(ServiceError):
 
     code, reason = "INVALID_ARGUMENT", "FIELD_INVALID"
 
+    @classmethod
+    def of(cls, violations: Sequence[Violation]) -> "FieldInvalidError":
+        """With the first violation, and how many more there are, as the message."""
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        return cls(f"{first.field}: {first.description}{more}".replace("..", "."), violations=violations)
+
 
 class PayloadTooLargeError(ServiceError):
     """Metadata: `field`, `size_bytes`, `limit_bytes`."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from autopilot_server.doorbell import StoredEvent
+from autopilot_server.jobs.errors import Violation
 from autopilot_server.jobs.events import Event
 from autopilot_server.jobs.job import (
     Checkpoint,
@@ -89,6 +90,9 @@ class Resumption:
     request_id: str = ""
     request_digest: bytes = b""
     etag: str = ""
+    wrong_answers: Mapping[str, Sequence[Violation]] | None = None
+    """What is wrong with the answer to each question that was open when the answers were checked, by interrupt id;
+    None: they were not checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,7 +318,8 @@ class Store(Protocol):
         with another RequestIdReusedError; EtagMismatchError; JobStateConflictError; ThreadAdvancedError when a newer
         job uses or used the thread, even one that was deleted since; CheckpointNotFoundError when it is not one of the
         job's own; InterruptNotPendingError when an answer names no open question, `sole_answer` meets none or several,
-        or a job that is INTERRUPTED by interrupt() gets neither answers nor a start point.
+        or a job that is INTERRUPTED by interrupt() gets neither answers nor a start point; FieldInvalidError with the
+        `wrong_answers`. A question that came up after they were checked is not open for this Resume.
 
         Clears error, end_time, expire_time, failed attempts, losses and the spent part of the execution timeout; a
         start point also deletes all stored answers. The newest checkpoint of an INTERRUPTED job becomes its passed

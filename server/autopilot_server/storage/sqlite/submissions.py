@@ -1,7 +1,7 @@
 """Operations that clients ask for: submit, cancel, resume."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from autopilot_server.jobs.errors import (
@@ -177,6 +177,7 @@ class Submissions:
         if resumption.checkpoint_id:
             _check_checkpoint(transaction, job_id, resumption.checkpoint_id)
         answers = _answers(transaction, row, resumption)
+        _check_answers(job_id, answers, resumption)
         if resumption.request_id:
             transaction.execute(SQL.resume_request_insert, request | {"request_digest": resumption.request_digest})
         start = _start_point(row, resumption)
@@ -300,6 +301,22 @@ def _answers(transaction: Transaction, row: Row, resumption: Resumption) -> dict
             interrupt_id=open_ids[0],
         )
     return answers
+
+
+def _check_answers(job_id: str, answers: Mapping[str, Json], resumption: Resumption) -> None:
+    """FieldInvalidError with what the questions' schemas refuse."""
+    wrong = resumption.wrong_answers
+    if wrong is None:
+        return
+    for interrupt_id in answers:
+        if interrupt_id not in wrong:
+            raise InterruptNotPendingError(
+                f"Job {job_id!r} asked {interrupt_id!r} only just now: read the question, then answer it.",
+                job_id=job_id,
+                interrupt_id=interrupt_id,
+            )
+    if violations := [violation for interrupt_id in answers for violation in wrong[interrupt_id]]:
+        raise FieldInvalidError.of(violations)
 
 
 def _start_point(row: Row, resumption: Resumption) -> StartPoint | None:
