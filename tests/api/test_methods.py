@@ -83,6 +83,10 @@ async def test_a_repeated_request_gives_the_job_as_it_is_now(api: Api) -> None:
     request.priority = 1
     refused = await api.refused(api.stub.SubmitJob(request))
     assert (refused.reason, refused.metadata) == ("REQUEST_ID_REUSED", {"request_id": "r"})
+    request.priority = 0
+    # The contract's policy instead of the workflow's.
+    request.retry_policy.SetInParent()
+    assert (await api.refused(api.stub.SubmitJob(request))).reason == "REQUEST_ID_REUSED"
 
 
 async def test_get_status_is_woken_by_the_commit(api: Api) -> None:

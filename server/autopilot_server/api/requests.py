@@ -53,10 +53,12 @@ class RequestReader:
         request_id = checks.text(request.request_id, "request_id")
         checks.refuse()
         given = replace(spec, retry_policy=RetryPolicy())
+        # An empty policy asks for the contract's defaults, none for the workflow's.
+        policy = b"given" + request.retry_policy.SerializeToString(deterministic=True)
         return Submission(
             spec=spec,
             request_id=request_id,
-            request_digest=_digest(given, request.retry_policy.SerializeToString(deterministic=True)),
+            request_digest=_digest(given, policy if request.HasField("retry_policy") else b""),
             unfinished_limit=self._settings.unfinished_jobs,
         )
 
