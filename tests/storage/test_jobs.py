@@ -411,6 +411,21 @@ def test_questions_of_before_a_start_point_cannot_be_answered_behind_it(box: Box
         box.store.job_resume(Resumption(job_id="j", answers={"q": "1"})).result()
 
 
+def test_a_refused_edit_costs_no_answers(box: Box) -> None:
+    """They are sent again, as if nobody had asked for the edit; one that is carried out makes them void."""
+    box.end(box.running(), JobState.INTERRUPTED, interrupts=[question("q")])
+    box.store.job_resume(Resumption(job_id="j", answers={"q": "1"})).result()
+    box.end(box.claim(), JobState.FAILED, error=BROKEN)
+    box.store.job_resume(Resumption(job_id="j", state_update="{}")).result()
+    job = box.end(box.claim(), JobState.FAILED, error=BROKEN, clears_start_point=True)
+    assert not job.interrupts
+    box.store.job_resume(Resumption(job_id="j", state_update="{}")).result()
+    claim = box.claim()
+    box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("j", "c"), ends_start_point=True))).result()
+    box.store.jobs_recover(max_losses=10).result()
+    assert not box.claim().answers
+
+
 def test_the_passed_breakpoint_is_the_newest_checkpoint_at_resume(box: Box) -> None:
     claim = box.running()
     assert claim.passed_breakpoint == ""

@@ -201,7 +201,7 @@ class CheckpointPut:
     create_time: Micros
     ends_start_point: bool = False
     """True for the checkpoint that carries out the job's start point: that is cleared with it, and so are the questions
-    that were open before."""
+    that were open before, and all stored answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,9 +321,9 @@ class Store(Protocol):
         or a job that is INTERRUPTED by interrupt() gets neither answers nor a start point; FieldInvalidError with the
         `wrong_answers`. A question that came up after they were checked is not open for this Resume.
 
-        Clears error, end_time, expire_time, failed attempts, losses and the spent part of the execution timeout; a
-        start point also deletes all stored answers. The newest checkpoint of an INTERRUPTED job becomes its passed
-        breakpoint. The job is runnable at once, but never before its scheduled_time.
+        Clears error, end_time, expire_time, failed attempts, losses and the spent part of the execution timeout. The
+        newest checkpoint of an INTERRUPTED job becomes its passed breakpoint. The job is runnable at once, but never
+        before its scheduled_time.
         """
         ...
 

@@ -104,8 +104,9 @@ class Runs:
         if not written:
             raise stale(fence)
         if put is not None and put.ends_start_point:
-            # They were asked where the job does not stand any more.
+            # They were asked and answered where the job does not stand any more. A refused edit leaves them.
             transaction.execute(SQL.interrupt_delete, {"job_id": fence.job_id})
+            transaction.execute(SQL.answer_delete_all, {"job_id": fence.job_id})
         last, state = written[0]
         _store_update(transaction, fence.job_id, JobState(state), last, update)
 

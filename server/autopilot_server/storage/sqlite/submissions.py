@@ -181,8 +181,6 @@ class Submissions:
         if resumption.request_id:
             transaction.execute(SQL.resume_request_insert, request | {"request_digest": resumption.request_digest})
         start = _start_point(row, resumption)
-        if start is not None:
-            transaction.execute(SQL.answer_delete_all, {"job_id": job_id})
         for interrupt_id, answer in answers.items():
             transaction.execute(SQL.answer_insert, {"job_id": job_id, "interrupt_id": interrupt_id, "answer": answer})
         row = self._mover.move(
