@@ -11,6 +11,12 @@ SERVER = Path(__file__).parents[1] / "server" / "autopilot_server"
 GRPC = {"grpc", "grpc_status", "grpc_health", "grpc_reflection", "autopilot", "google"}
 LANGGRAPH = {"langgraph", "langchain_core", "langchain"}
 SQL = {"sqlite3"}
+PROMETHEUS = {"prometheus_client"}
+
+PARTS_OF_THE_APP = {
+    *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
+    *("observer", "pulse", "metrics"),
+}
 
 # What each part may import of the others, and of the libraries that belong to one part only.
 ALLOWED: dict[str, set[str]] = {
@@ -18,12 +24,15 @@ ALLOWED: dict[str, set[str]] = {
     "doorbell": {"jobs"},
     "config": set(),
     "supervision": set(),
+    "observer": set(),
+    "pulse": {"observer"},
+    "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
     "logs": set(),
-    "storage": {"jobs", "doorbell", *SQL},
+    "storage": {"jobs", "doorbell", "observer", *SQL},
     # Opens LangGraph's own store, which takes a connection.
-    "engine": {"jobs", "doorbell", "config", "storage", "supervision", *LANGGRAPH, *SQL},
-    "api": {"jobs", "doorbell", "config", "storage", *GRPC},
-    "app": {"api", "engine", "jobs", "doorbell", "config", "storage", "supervision"},
+    "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "pulse", *LANGGRAPH, *SQL},
+    "api": {"jobs", "doorbell", "config", "storage", "observer", *GRPC},
+    "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
     "maintenance": {"storage", "config", "jobs"},
     "cli": {"app", "logs", "maintenance", "config", "jobs"},
 }
@@ -52,7 +61,7 @@ def files() -> list[Path]:
 @pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(SERVER)))
 def test_a_part_imports_only_what_it_may(file: Path) -> None:
     part = file.relative_to(SERVER).parts[0].removesuffix(".py")
-    watched = PARTS | GRPC | LANGGRAPH | SQL
+    watched = PARTS | GRPC | LANGGRAPH | SQL | PROMETHEUS
     found = {name for name in imports(file) if name in watched and name != part}
     assert found <= ALLOWED[part], f"{part} must not import {sorted(found - ALLOWED[part])}"
 

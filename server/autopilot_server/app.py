@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uuid_utils
+from prometheus_client import CollectorRegistry
 
 from autopilot_server.api.events import encode_event
 from autopilot_server.api.listening import listen_address
@@ -26,6 +27,9 @@ from autopilot_server.engine.values_reader import ValuesReader
 from autopilot_server.engine.workflows import Registry, error_line
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import SECOND
+from autopilot_server.metrics import Metrics, MetricsServer, Sources
+from autopilot_server.observer import Observer
+from autopilot_server.pulse import Pulse
 from autopilot_server.storage import database_path, open_store
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
@@ -43,9 +47,19 @@ RPC_GRACE_SECONDS = 1.0
 class App:
     """A running server. Build it with `App.start`, inside the event loop that serves gRPC."""
 
-    def __init__(self, *, settings: Settings, store: Store, api: ApiServer, engine: Engine, port: int) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        api: ApiServer,
+        engine: Engine,
+        metrics: MetricsServer | None,
+        port: int,
+    ) -> None:
         """Keep the started parts."""
         self._settings, self._store, self._api, self._engine = settings, store, api, engine
+        self._metrics = metrics
         self._tasks: list[asyncio.Task[None]] = []
         self.port = port
 
@@ -57,6 +71,8 @@ class App:
         """
         # First what is told at once: the workflows take a while to load.
         listen_address(settings.listen)
+        if settings.metrics_listen:
+            listen_address(settings.metrics_listen, "--metrics-listen")
         database_path(settings.database)
         allowed = allowed_types(settings.allowed_types)
         registry = Registry.load(Path(settings.config))
@@ -64,40 +80,48 @@ class App:
         serde = StrictSerializer(allowed_msgpack_modules=allowed)
         doorbell = Doorbell()
         health = _Health(asyncio.get_running_loop())
+        measured = CollectorRegistry()
+        observer = Metrics(measured)
         store = open_store(
             settings.database,
             encode_event=encode_event,
             doorbell=doorbell,
             retention=round(settings.retention_seconds * SECOND),
             on_health=health.changed,
+            observer=observer,
         )
+        deadlines = Deadlines(store=store, doorbell=doorbell)
         try:
             reader = ValuesReader(store=store, registry=registry, serde=serde)
-            api = ApiServer(settings=settings, store=store, doorbell=doorbell, read_values=reader.read)
+            api = ApiServer(
+                settings=settings, store=store, doorbell=doorbell, read_values=reader.read, observer=observer
+            )
+            engine = Engine(
+                services=RunServices(
+                    store=store,
+                    doorbell=doorbell,
+                    encode_event=encode_event,
+                    settings=settings,
+                    serde=serde,
+                    memory=open_memory(database_path(settings.database)),
+                    observer=observer,
+                ),
+                registry=registry,
+                worker_id=f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.uuid7()}",
+                on_deadline=deadlines.look_again,
+            )
+            metrics = _serve_metrics(settings, measured, store, engine)
             await store.workflows_publish(registry.descriptors)
-            await _recover(store, settings)
+            await _recover(store, settings, observer)
             port = await api.start()
         except BaseException:
             store.close()
             raise
         health.api = api
-        deadlines = Deadlines(store=store, doorbell=doorbell)
-        engine = Engine(
-            services=RunServices(
-                store=store,
-                doorbell=doorbell,
-                encode_event=encode_event,
-                settings=settings,
-                serde=serde,
-                memory=open_memory(database_path(settings.database)),
-            ),
-            registry=registry,
-            worker_id=f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.uuid7()}",
-            on_deadline=deadlines.look_again,
-        )
         engine.start()
-        app = cls(settings=settings, store=store, api=api, engine=engine, port=port)
-        app._in_background(deadlines, Pruner(store=store, interval_seconds=settings.prune_interval_seconds))
+        app = cls(settings=settings, store=store, api=api, engine=engine, metrics=metrics, port=port)
+        pruner = Pruner(store=store, interval_seconds=settings.prune_interval_seconds)
+        app._in_background(deadlines, pruner, Pulse("server", observer))
         return app
 
     async def stop(self) -> None:
@@ -108,9 +132,11 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._api.stop(RPC_GRACE_SECONDS)
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
         await asyncio.to_thread(self._store.close)
 
-    def _in_background(self, *parts: Deadlines | Pruner) -> None:
+    def _in_background(self, *parts: Deadlines | Pruner | Pulse) -> None:
         for part in parts:
             task = asyncio.create_task(part.run(), name=type(part).__name__.lower())
             task.add_done_callback(end_process_with)
@@ -128,6 +154,22 @@ class _Health:
         log.log(logging.INFO if healthy else logging.ERROR, "database %s", "is back" if healthy else "is away")
         if self.api is not None:
             self._loop.call_soon_threadsafe(self.api.set_healthy, healthy)
+
+
+def _serve_metrics(
+    settings: Settings, measured: CollectorRegistry, store: Store, engine: Engine
+) -> MetricsServer | None:
+    if not settings.metrics_listen:
+        return None
+    sources = Sources(
+        store=store,
+        database=database_path(settings.database),
+        running_jobs=lambda: engine.running_jobs,
+        abandoned_threads=lambda: engine.abandoned_threads,
+    )
+    server = MetricsServer(listen_address(settings.metrics_listen), measured, sources)
+    log.info("metrics on port %d", server.port)
+    return server
 
 
 def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:
@@ -150,8 +192,10 @@ def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:
             raise StartupError(f"{where}: the class is defined elsewhere: give {found.__module__}:{found.__name__}")
 
 
-async def _recover(store: Store, settings: Settings) -> None:
+async def _recover(store: Store, settings: Settings, observer: Observer) -> None:
     moved = await store.jobs_recover(max_losses=settings.max_worker_losses)
+    for outcome, jobs in (("requeued", moved.requeued), ("cancelled", moved.cancelled), ("failed", moved.failed)):
+        observer.jobs_recovered(outcome, len(jobs))
     if moved.requeued or moved.cancelled or moved.failed:
         log.info(
             "took up what the last process left: %d jobs go on, %d are cancelled, %d failed",

@@ -46,6 +46,8 @@ class Settings:
     database: str = setting("sqlite:///autopilot.db", "Where jobs live: sqlite:///PATH, PATH relative or absolute.")
     listen: str = setting("127.0.0.1:50051", "Address to serve gRPC on. Port 0: any free one.")
 
+    metrics_listen: str = setting("", "Address to serve metrics on, for Prometheus, over plain HTTP. Empty: none.")
+
     tls_cert: str = setting("", "Serve TLS with this certificate chain, a PEM file that is read again when it changes.")
     tls_key: str = setting("", "The certificate's private key, a PEM file.")
     tls_client_ca: str = setting("", "Only clients with a certificate of these authorities, a PEM file, may connect.")

@@ -17,6 +17,7 @@ from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.events import Event, StepFinished
 from autopilot_server.jobs.job import SECOND, Interrupt, Job, Json, Progress, Workflow
 from autopilot_server.jobs.states import JobState
+from autopilot_server.observer import Observer
 from autopilot_server.storage import open_store
 from autopilot_server.storage.store import (
     CheckpointPut,
@@ -92,7 +93,11 @@ class Api:
     async def start(self) -> None:
         await self.store.workflows_publish([WORKFLOW, replace(WORKFLOW, name="other", context_schema=None)])
         self.server = ApiServer(
-            settings=self.settings, store=self.store, doorbell=self.doorbell, read_values=self.read_values
+            observer=Observer(),
+            settings=self.settings,
+            store=self.store,
+            doorbell=self.doorbell,
+            read_values=self.read_values,
         )
         self.port = await self.server.start()
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", [("grpc.use_local_subchannel_pool", 1)])

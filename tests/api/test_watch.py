@@ -15,6 +15,7 @@ from autopilot_server.api.watch import Watch
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.states import JobState
+from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Resumption, RunUpdate
 from google.protobuf.duration_pb2 import Duration
 
@@ -186,7 +187,7 @@ class Driven:
     def __init__(self, api: Api, hub: Hub, job_id: str, **fields: Any) -> None:
         request = job_service_pb2.WatchProgressRequest(job_id=job_id, **fields)
         spec = RequestReader(api.settings).watch(request)
-        self.messages = Watch(store=api.store, hub=hub, spec=spec).messages()
+        self.messages = Watch(store=api.store, hub=hub, spec=spec, observer=Observer()).messages()
 
     async def next(self) -> job_service_pb2.WatchProgressResponse:
         return job_service_pb2.WatchProgressResponse.FromString(await anext(self.messages))

@@ -20,6 +20,7 @@ from autopilot_server.engine.serializer import StrictSerializer
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.job import SECOND, Job, JobSpec, RetryPolicy
 from autopilot_server.jobs.states import FINISHED, JobState
+from autopilot_server.observer import Observer
 from autopilot_server.storage import open_store
 from autopilot_server.storage.store import Resumption, Store, Submission
 
@@ -56,6 +57,7 @@ class World:
     def start(self) -> None:
         self.engine = Engine(
             services=RunServices(
+                observer=Observer(),
                 store=self.store,
                 doorbell=self.doorbell,
                 encode_event=encode_event,

@@ -15,6 +15,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from autopilot_server.jobs.errors import FieldInvalidError, InternalError, ServiceError, Violation
+from autopilot_server.observer import Observer
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("autopilot_server.rpc")
@@ -107,6 +108,10 @@ def _decoded(request: Any) -> Any:
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Gives every RPC its rich errors, and its line in the access log."""
 
+    def __init__(self, observer: Observer) -> None:
+        """Tell `observer` of each RPC."""
+        self._observer = observer
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
@@ -120,52 +125,63 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             # Watches give bytes: stored events are put together, not parsed and serialized again.
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method), _decoder(handler.request_deserializer), None
+                _streaming(handler.unary_stream, method, self._observer), _decoder(handler.request_deserializer), None
             )
         return grpc.unary_unary_rpc_method_handler(
-            _unary(handler.unary_unary, method), _decoder(handler.request_deserializer), handler.response_serializer
+            _unary(handler.unary_unary, method, self._observer),
+            _decoder(handler.request_deserializer),
+            handler.response_serializer,
         )
 
 
-def _unary(handle: Handler, method: str) -> Handler:
+def _unary(handle: Handler, method: str, observer: Observer) -> Handler:
     async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        started = time.monotonic()
+        ended = _Ended(method, observer.call_ended)
         try:
             response = await handle(_decoded(request), context)
         except Exception as error:
             # Also faults of the program: they must reach the client as a status, and the log once.
-            await _abort(context, _public(error, method), method, started)
+            await _abort(context, _public(error, method), ended)
         else:
-            _log_access(method, "OK", started)
+            ended("OK")
             return response
 
     return handler
 
 
-def _streaming(handle: Handler, method: str) -> Handler:
+def _streaming(handle: Handler, method: str, observer: Observer) -> Handler:
     async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-        started = time.monotonic()
+        ended = _Ended(method, lambda name, code, _: observer.stream_ended(name, code))
         try:
             async for response in handle(_decoded(request), context):
                 yield response
         except Exception as error:
             # As in _unary.
-            await _abort(context, _public(error, method), method, started)
+            await _abort(context, _public(error, method), ended)
         else:
-            _log_access(method, "OK", started)
+            ended("OK")
 
     return handler
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError, method: str, started: float) -> None:
-    _log_access(method, error.code, started, error.reason)
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError, ended: "_Ended") -> None:
+    ended(error.code, error.reason)
     status: Any = rpc_status.to_status(status_of(error))
     await context.abort_with_status(status)
 
 
-def _log_access(method: str, code: str, started: float, reason: str = "") -> None:
-    if access_log.isEnabledFor(logging.DEBUG):
-        fields: dict[str, Any] = {"method": method.rpartition("/")[2], "code": code}
-        if reason:
-            fields["reason"] = reason
-        access_log.debug("rpc", extra=fields | {"seconds": round(time.monotonic() - started, 4)})
+class _Ended:
+    """Tells how an RPC ended."""
+
+    def __init__(self, method: str, observe: Callable[[str, str, float], None]) -> None:
+        self._method, self._observe = method.rpartition("/")[2], observe
+        self._started = time.monotonic()
+
+    def __call__(self, code: str, reason: str = "") -> None:
+        seconds = time.monotonic() - self._started
+        self._observe(self._method, code, seconds)
+        if access_log.isEnabledFor(logging.DEBUG):
+            fields: dict[str, Any] = {"method": self._method, "code": code}
+            if reason:
+                fields["reason"] = reason
+            access_log.debug("rpc", extra=fields | {"seconds": round(seconds, 4)})

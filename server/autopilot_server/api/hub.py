@@ -30,11 +30,11 @@ TOKENS_WAITING = 256
 class Frame:
     """A stored event, and its wire form, made once for all watchers of a format."""
 
-    __slots__ = ("_as_json", "_as_text", "event")
+    __slots__ = ("_as_json", "_as_text", "event", "heard")
 
-    def __init__(self, event: StoredEvent) -> None:
-        """Of an event of the log."""
-        self.event = event
+    def __init__(self, event: StoredEvent, heard: float) -> None:
+        """Of an event of the log. `heard`: when, by the loop's clock, its commit rang or it was read."""
+        self.event, self.heard = event, heard
         self._as_text: bytes | None = None
         self._as_json: bytes | None = None
 
@@ -89,7 +89,7 @@ class Channel:
             self.deleted = True
         if self.tail and event.sequence != self.newest + 1:
             self.forget()
-        self.tail.append(Frame(event))
+        self.tail.append(Frame(event, self._loop.time()))
         self._tail_bytes += len(event.body)
         while len(self.tail) > TAIL_EVENTS or self._tail_bytes > TAIL_BYTES:
             self._tail_bytes -= len(self.tail.popleft().event.body)

@@ -12,15 +12,15 @@ _Address = tuple[int, Any]
 """A family and an address, as the socket module has them."""
 
 
-def listen_address(text: str) -> tuple[str, int]:
-    """The host, without brackets, and the port of the setting `listen`. StartupError when it is out of form."""
+def listen_address(text: str, flag: str = "--listen") -> tuple[str, int]:
+    """The host, without brackets, and the port of an address to listen on. StartupError when it is out of form."""
     host, _, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
     is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
     # A colon without brackets: an IPv6 address whose end could be a port or not, or a scheme of gRPC's own.
     if not host or not is_port or bracketed != (":" in host):
-        raise StartupError(f"cannot listen on {text!r}: give --listen as HOST:PORT, as 127.0.0.1:50051 or [::1]:50051")
+        raise StartupError(f"cannot listen on {text!r}: give {flag} as HOST:PORT, as 127.0.0.1:50051 or [::1]:50051")
     return host, int(port)
 
 

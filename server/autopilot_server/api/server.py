@@ -17,6 +17,7 @@ from autopilot_server.api.tls import server_credentials
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
+from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -43,16 +44,20 @@ _OPTIONS = [
 class ApiServer:
     """Serves a store's jobs. Lives in one event loop."""
 
-    def __init__(self, *, settings: Settings, store: Store, doorbell: Doorbell, read_values: ReadValues) -> None:
+    def __init__(
+        self, *, settings: Settings, store: Store, doorbell: Doorbell, read_values: ReadValues, observer: Observer
+    ) -> None:
         """Prepare; nothing listens before `start`."""
         self._settings = settings
         self._hub = Hub(doorbell)
-        self._service = JobService(settings=settings, store=store, hub=self._hub, read_values=read_values)
+        self._service = JobService(
+            settings=settings, store=store, hub=self._hub, read_values=read_values, observer=observer
+        )
         self._health = health.aio.HealthServicer()
         self._healthy, self._draining = True, False
         self._reports: set[asyncio.Task[None]] = set()
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ErrorInterceptor(observer)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=settings.concurrent_rpcs,
         )

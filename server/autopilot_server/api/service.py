@@ -21,6 +21,7 @@ from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import JobNotFoundError, LimitExceededError, WorkflowNotFoundError
 from autopilot_server.jobs.job import Checkpoint, Job, Json, Micros, now
 from autopilot_server.jobs.states import FINISHED, JobState
+from autopilot_server.observer import Observer
 from autopilot_server.storage.store import PageKey, Pruned, Store
 
 ReadValues = Callable[[Job, Sequence[str]], Awaitable[Mapping[str, Json]]]
@@ -42,8 +43,11 @@ _WATCH_RETRY_SECONDS = 5.0
 class JobService(job_service_pb2_grpc.JobServiceServicer):
     """Implements `autopilot.v1.JobService`."""
 
-    def __init__(self, *, settings: Settings, store: Store, hub: Hub, read_values: ReadValues) -> None:
+    def __init__(
+        self, *, settings: Settings, store: Store, hub: Hub, read_values: ReadValues, observer: Observer
+    ) -> None:
         """Serve the jobs of `store`."""
+        self._observer = observer
         self._settings, self._store, self._hub, self._read_values = settings, store, hub, read_values
         self._read = RequestReader(settings)
         self._tokens = PageTokens(store.token_key())
@@ -174,7 +178,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         spec = self._read.watch(request)
         self._refuse_when_draining()
         with self._place_to_wait():
-            async for message in Watch(store=self._store, hub=self._hub, spec=spec).messages():
+            watch = Watch(store=self._store, hub=self._hub, spec=spec, observer=self._observer)
+            async for message in watch.messages():
                 yield message
 
     # --- deleting ---
@@ -244,10 +249,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
                 name="watches",
             )
         self._waiting += 1
+        self._observer.waiter_came()
         try:
             yield
         finally:
             self._waiting -= 1
+            self._observer.waiter_went()
 
     async def _wait(self, job_id: str, seconds: float) -> None:
         """Wait until a job is finished or INTERRUPTED, woken by the commit."""

@@ -14,6 +14,7 @@ from autopilot_server.jobs.errors import (
     StorageUnavailableError,
 )
 from autopilot_server.jobs.states import FINISHED
+from autopilot_server.observer import Observer
 from autopilot_server.storage.store import EventPage, Store
 
 # A response stays below the 4 MiB that clients receive.
@@ -42,8 +43,9 @@ def draining() -> ServerDrainingError:
 class Watch:
     """One watch. All that it keeps is its place in the log."""
 
-    def __init__(self, *, store: Store, hub: Hub, spec: WatchSpec) -> None:
+    def __init__(self, *, store: Store, hub: Hub, spec: WatchSpec, observer: Observer) -> None:
         """Prepare; `messages` runs it."""
+        self._observer = observer
         self._store, self._hub, self._spec = store, hub, spec
         self._place = spec.after_sequence
         self._tokens: deque[bytes] | None = deque(maxlen=TOKENS_WAITING) if spec.include_tokens else None
@@ -121,8 +123,10 @@ class Watch:
             page = self._page or self._read()
             self._page = None
             channel.state = page.state
-            frames = [Frame(event) for event in page.events]
+            frames = [Frame(event, self._loop.time()) for event in page.events]
             self._more = bool(frames) and page.latest_sequence > frames[-1].event.sequence
+        elif frames:
+            self._observer.events_sent(len(frames), self._loop.time() - frames[0].heard)
         messages: list[bytes] = []
         fields: list[bytes] = []
         size = 0

@@ -15,6 +15,7 @@ from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.threads import StepThreads
 from autopilot_server.engine.watchdog import Watchdog
 from autopilot_server.engine.workflows import Registry
+from autopilot_server.pulse import Pulse
 from autopilot_server.supervision import end_process_with
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,16 @@ class Engine:
         self._thread.start()
         self._started.result()
 
+    @property
+    def running_jobs(self) -> int:
+        """Jobs that run now."""
+        return self._started.result().running if self._started.done() else 0
+
+    @property
+    def abandoned_threads(self) -> int:
+        """Threads that runs which are over still hold."""
+        return self._threads.abandoned
+
     async def stop(self, drain_seconds: float) -> None:
         """Drain, then end the loop. Called from another loop."""
         dispatcher = self._started.result()
@@ -68,8 +79,10 @@ class Engine:
             loop=self._loop,
             loop_thread=threading.get_ident(),
             stall_seconds=self._services.settings.loop_stall_seconds,
+            observer=self._services.observer,
         )
         watchdog.start()
+        self._pulse = self._loop.create_task(Pulse("engine", self._services.observer).run(), name="pulse")
         self._claiming = self._loop.create_task(self._dispatch(), name="dispatcher")
         self._claiming.add_done_callback(end_process_with)
         while not self._stopping:
@@ -80,6 +93,8 @@ class Engine:
                 # attempt fails with them, and must not end the engine.
                 log.warning("a step raised %s", type(error).__name__)
         watchdog.stop()
+        self._pulse.cancel()
+        self._loop.run_until_complete(asyncio.gather(self._pulse, return_exceptions=True))
         self._loop.close()
 
     async def _dispatch(self) -> None:

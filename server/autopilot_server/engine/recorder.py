@@ -28,8 +28,9 @@ from autopilot_server.jobs.events import (
     StepFinished,
     StepStarted,
 )
-from autopilot_server.jobs.job import Interrupt, JobError, Micros, Progress, now
+from autopilot_server.jobs.job import SECOND, Interrupt, JobError, Micros, Progress, now
 from autopilot_server.jobs.progress import ProgressEstimate, step_names
+from autopilot_server.observer import Observer
 from autopilot_server.storage.store import (
     CheckpointPut,
     CheckpointRow,
@@ -88,11 +89,13 @@ class Recorder:
         payload_bytes: int,
         loop: asyncio.AbstractEventLoop,
         on_failure: Callable[[Exception], None],
+        observer: Observer,
     ) -> None:
         """Record the run of `claim`. `on_failure` is called, on any thread, when a write fails."""
         self._store, self._claim, self._encode = store, claim, encode
         self._estimate, self._describe_error = estimate, describe_error
         self._payload_bytes, self._loop, self._on_failure = payload_bytes, loop, on_failure
+        self._observer = observer
         self._loop_thread = threading.get_ident()
         self._lock = threading.RLock()
         self._closed = False
@@ -375,6 +378,9 @@ class Recorder:
                 self._started.add(kind.step_run_id)
             case StepFinished():
                 self._estimate.completed_steps += 1
+                self._observe_end(kind)
+            case StepFailed():
+                self._observe_end(kind)
             case _:
                 pass
         self._progress = self._estimate.snapshot(active=self._active, elapsed=self._elapsed())
@@ -386,6 +392,10 @@ class Recorder:
             kind=kind,
         )
         self._drafts.append(self._encode(event))
+
+    def _observe_end(self, kind: StepFinished | StepFailed) -> None:
+        workflow, failed = self._claim.job.spec.workflow, isinstance(kind, StepFailed)
+        self._observer.step_ended(workflow, kind.step, kind.duration / SECOND, failed=failed)
 
     def _append_report(self, report: Report) -> None:
         if report.message:

@@ -41,6 +41,7 @@ from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.job import JobError, JobErrorReason, now
 from autopilot_server.jobs.progress import ProgressEstimate
 from autopilot_server.jobs.states import JobState
+from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Claim, EncodeEvent, Fence, RunEnd, RunUpdate, Store
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class RunServices:
     serde: StrictSerializer
     memory: BaseStore | None
     """LangGraph's store, for `runtime.store`."""
+    observer: Observer
 
 
 class Fenced(Exception):  # noqa: N818 - not an error, an end
@@ -272,6 +274,7 @@ class Run:
             questions=[q for q in questions if end.to_state is JobState.INTERRUPTED or self._recorder.asked(q)],
         )
         await store_end(self._services.store, self.fence, end, update)
+        self._services.observer.run_ended(self._workflow.descriptor.name, end.to_state.name)
 
     # --- parts ---
 
@@ -287,6 +290,7 @@ class Run:
             payload_bytes=services.settings.payload_bytes,
             loop=self._loop,
             on_failure=self.fail,
+            observer=services.observer,
         )
 
     def _describe(self, error: BaseException, step: str) -> JobError:

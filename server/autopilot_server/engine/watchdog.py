@@ -12,6 +12,8 @@ from typing import Any
 
 from langchain_core.runnables.config import var_child_runnable_config
 
+from autopilot_server.observer import Observer
+
 log = logging.getLogger(__name__)
 
 
@@ -22,9 +24,12 @@ class Watchdog:
     is merely busy is not.
     """
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop, loop_thread: int, stall_seconds: float) -> None:
+    def __init__(
+        self, *, loop: asyncio.AbstractEventLoop, loop_thread: int, stall_seconds: float, observer: Observer
+    ) -> None:
         """Watch `loop`, which runs on the thread with the identifier `loop_thread`."""
         self._loop, self._loop_thread, self._stall = loop, loop_thread, stall_seconds
+        self._observer = observer
         self._last_beat = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -59,6 +64,7 @@ class Watchdog:
             return False
         self.stalls += 1
         step, job_id = blamed
+        self._observer.loop_stalled(step)
         log.warning(
             "step %r has blocked the engine's event loop for %.1f s: call async code, or make the step synchronous\n%s",
             step,

@@ -7,6 +7,7 @@ from pathlib import Path
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import Micros, now
+from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite.store import SqliteStore
 from autopilot_server.storage.store import EncodeEvent, Store
 
@@ -44,6 +45,7 @@ def open_store(
     retention: Micros,
     clock: Callable[[], Micros] = now,
     on_health: Callable[[bool], None] = lambda _: None,
+    observer: Observer | None = None,
 ) -> Store:
     """Open the database at `url`, made when there is none.
 
@@ -57,4 +59,5 @@ def open_store(
         clock=clock,
         retention=retention,
         on_health=on_health,
+        observer=observer or Observer(),
     )

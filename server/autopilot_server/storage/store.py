@@ -155,6 +155,15 @@ class WriteRow:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class JobCount:
+    """How many jobs of a workflow are in a state."""
+
+    workflow: str
+    state: JobState
+    jobs: int
+
+
 # --- Engine side ------------------------------------------------------------------------------------------------
 
 
@@ -451,6 +460,15 @@ class Store(Protocol):
 
     def token_key(self) -> bytes:
         """A secret of this database, made with it: what signs page tokens outlives a restart."""
+        ...
+
+    def job_counts(self) -> Sequence[JobCount]:
+        """How many jobs there are of each workflow and state; none where there are none. Reads the whole index."""
+        ...
+
+    def oldest_ready_time(self) -> Micros | None:
+        """Since when the PENDING job is runnable that waits the longest, whatever its workflow; it may be a time to
+        come. None when nothing is PENDING."""
         ...
 
     def probe(self) -> Write[None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from autopilot_server.doorbell import Doorbell, StoredEvent
 from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
 from autopilot_server.jobs.states import JobState
+from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite import deletion
 from autopilot_server.storage.sqlite.connections import Readers
 from autopilot_server.storage.sqlite.listing import list_rows
@@ -34,6 +35,7 @@ from autopilot_server.storage.store import (
     EncodeEvent,
     EventPage,
     Fence,
+    JobCount,
     PageKey,
     Pruned,
     Recovery,
@@ -62,6 +64,7 @@ class SqliteStore:
         clock: Callable[[], Micros],
         retention: Micros,
         on_health: Callable[[bool], None],
+        observer: Observer,
     ) -> None:
         """Open the database, make or migrate it, and lock it against other servers. StartupError."""
         self._lock = ServerLock(path)
@@ -72,7 +75,7 @@ class SqliteStore:
             raise
         self._clock = clock
         self._readers = Readers(path)
-        self._writer = Writer(path, doorbell=doorbell, clock=clock, on_health=on_health)
+        self._writer = Writer(path, doorbell=doorbell, clock=clock, on_health=on_health, observer=observer)
         mover = Mover(encode_event=encode_event, retention=retention)
         newest = self._readers.row(SQL.job_newest_time, {})
         self._submissions = Submissions(
@@ -255,6 +258,14 @@ class SqliteStore:
         row = self._readers.row(SQL.secret_get, {"name": "page_tokens"})
         key: bytes = row["value"] if row is not None else b""
         return key
+
+    def job_counts(self) -> Sequence[JobCount]:
+        rows = self._readers.rows(SQL.job_count_by_state, {})
+        return [JobCount(row["workflow"], JobState(row["state"]), row["jobs"]) for row in rows]
+
+    def oldest_ready_time(self) -> Micros | None:
+        row = self._readers.row(SQL.job_oldest_ready, {})
+        return None if row is None else row[0]
 
     def probe(self) -> Write[None]:
         # Every batch writes its own id, and is durable with it.

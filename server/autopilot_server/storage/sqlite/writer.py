@@ -9,6 +9,7 @@ import queue
 import secrets
 import sqlite3
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -18,6 +19,7 @@ from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import Micros
 from autopilot_server.jobs.states import JobState
+from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite.connections import RETRY_SECONDS, connect, unavailable
 from autopilot_server.storage.sqlite.queries import SQL
 
@@ -139,8 +141,10 @@ class Writer:
         doorbell: Doorbell,
         clock: Callable[[], Micros],
         on_health: Callable[[bool], None],
+        observer: Observer,
     ) -> None:
         """Start to write to `path`. `on_health` is called, on the writer's thread, when the database goes or comes."""
+        self._observer = observer
         self._path, self._doorbell, self._clock, self._on_health = path, doorbell, clock, on_health
         self._queue: queue.SimpleQueue[QueuedWrite[Any] | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = connect(path)
@@ -193,7 +197,7 @@ class Writer:
 
     def _carry_out(self, batch: list[QueuedWrite[Any]]) -> None:
         """One transaction. Afterwards every write of the batch is settled."""
-        number = secrets.randbits(62)
+        number, started, failure = secrets.randbits(62), time.monotonic(), None
         outcomes: list[Outcome] = []
         news: dict[str, JobNews] = {}
         try:
@@ -215,6 +219,8 @@ class Writer:
                 outcomes, news = [(None, failure)] * len(batch), {}
         else:
             self._set_health(True)
+        events = sum(len(events) for _, events in news.values())
+        self._observer.batch_ended(len(batch), events, time.monotonic() - started, committed=failure is None)
         self._settle(batch, outcomes)
         if news:
             self._ring([News(job_id, state, tuple(events)) for job_id, (state, events) in news.items()])
