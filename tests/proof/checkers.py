@@ -129,7 +129,7 @@ def submitted_jobs_are_there(seen: Seen) -> Violations:
     for call in seen.history.calls:
         if call.method == "SubmitJob" and (job := call.job) is not None:
             made[job_service_pb2.SubmitJobRequest.FromString(call.request).request_id].add(job.job_id)
-            if job.job_id not in seen.logs:
+            if job.job_id not in seen.logs and job.job_id not in seen.history.deleted:
                 yield f"job {job.job_id} was accepted and is gone"
     yield from (f"request {key} made jobs {sorted(jobs)}" for key, jobs in made.items() if key and len(jobs) > 1)
 
@@ -147,6 +147,19 @@ def resumes_happen_once(seen: Seen) -> Violations:
 
 def _request_id(call: Call) -> str:
     return job_service_pb2.ResumeRequest.FromString(call.request).request_id
+
+
+def deleted_jobs_stay_away(seen: Seen) -> Violations:
+    """A job that was deleted, pruned or is over is gone, and does not come back."""
+    for job_id in seen.history.deleted:
+        calls = seen.calls_of.get(job_id, ())
+        gone = [
+            call.ended for call in calls if (call.method, call.code) == ("DeleteJob", "OK") or call.code == "NOT_FOUND"
+        ]
+        if not gone:
+            yield f"job {job_id} was to go, and nobody saw that it was gone"
+        elif any(call.job is not None and call.started > min(gone) for call in calls):
+            yield f"job {job_id} was gone, and is there again"
 
 
 def answers_agree_with_the_log(seen: Seen) -> Violations:
@@ -197,6 +210,10 @@ def jobs_come_to_their_end(seen: Seen) -> Violations:
             yield f"job {job_id} came to {given}, undisturbed it comes to {list(trail)}"
 
 
+# Why an attempt may have failed without an exception; requeued after a restart it has no error at all.
+_NOT_BY_EXCEPTION = {"", "EXECUTION_TIMED_OUT", "WORKER_LOST"}
+
+
 def restarts_cost_no_attempts(seen: Seen) -> Violations:
     """failed_attempts counts what exceptions of the workflow ended, and nothing else."""
     for job_id, log in seen.logs.items():
@@ -205,7 +222,7 @@ def restarts_cost_no_attempts(seen: Seen) -> Violations:
             start = getattr(move, "from")
             if start in RESUMABLE and move.to == PENDING:
                 failed = 0
-            elif start == RUNNING and move.to in (PENDING, FAILED) and move.HasField("error"):
+            elif start == RUNNING and move.to in (PENDING, FAILED) and move.error.reason not in _NOT_BY_EXCEPTION:
                 failed += 1
         # One more may have failed while it was CANCELLING, which the log does not tell.
         most = failed + (log.job.state == CANCELLED)
@@ -214,16 +231,17 @@ def restarts_cost_no_attempts(seen: Seen) -> Violations:
 
 
 def told_steps_do_not_run_again(seen: Seen) -> Violations:
-    """A run of a node that any client saw finished does nothing after that."""
+    """A run of a node that any client saw finished does nothing after that, unless a client goes back behind it."""
     for job_id, log in seen.logs.items():
-        first: dict[str, int] = {}
+        told: dict[str, dict[int, int]] = defaultdict(dict)
         for stream in seen.streams_of.get(job_id, ()):
-            for message in stream.messages:
-                for event in message.parsed().events:
-                    if (key := finished_run(event)) is not None:
-                        first[key] = min(message.received, first.get(key, message.received))
+            for moment, event in stream.received_events():
+                if event.sequence and (key := finished_run(event)) is not None:
+                    told[key][event.sequence] = min(moment, told[key].get(event.sequence, moment))
+        again = Counter(log.record.again)
         for key, moment in log.record.effects:
-            if key in first and moment > first[key]:
+            times = sum(1 for received in told[key].values() if received < moment)
+            if times > again[key]:
                 yield f"job {job_id}: {key} ran again after it was told as finished"
 
 
@@ -247,7 +265,7 @@ def finished_steps_are_told_once(seen: Seen) -> Violations:
     """Each run of a node is told as finished once; of a job that succeeded, all of them are."""
     for job_id, log in seen.logs.items():
         for key, times in log.finished_runs.items():
-            if times > 1:
+            if times > 1 + log.record.again.count(key):
                 yield f"job {job_id}: {key} is told as finished {times} times"
         if log.job.state == SUCCEEDED and (missing := log.record.expected_runs - log.finished_runs.keys()):
             yield f"job {job_id} succeeded, and its log does not tell of {sorted(missing)}"
@@ -290,12 +308,15 @@ def events_belong_to_their_attempt(seen: Seen) -> Violations:
 
 
 def steps_are_closed(seen: Seen) -> Violations:
-    """Each step that started ends once: by an event of its own, or when the job stops running."""
+    """Each step that started ends once: by an event of its own, or when the job stops running, but for a job that
+    succeeds: there nothing is left open."""
     for job_id, log in seen.logs.items():
         started: set[tuple[int, str]] = set()
         for event in log.events:
             kind = event.WhichOneof("kind") or ""
             if kind == "state_changed" and event.state_changed.to not in OWNED:
+                if started and event.state_changed.to == SUCCEEDED:
+                    yield f"job {job_id} succeeds at event {event.sequence}, and {len(started)} of its steps are open"
                 started.clear()
             elif kind == "step_started":
                 run = (event.attempt, event.step_started.step_run_id)
@@ -414,6 +435,7 @@ def errors_are_expected_ones(seen: Seen) -> Violations:
 CHECKERS: Mapping[str, tuple[Checker, ...]] = {
     "accepted is kept": (
         submitted_jobs_are_there,
+        deleted_jobs_stay_away,
         resumes_happen_once,
         answers_agree_with_the_log,
         reads_never_go_back,

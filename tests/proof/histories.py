@@ -64,10 +64,17 @@ class Stream:
     end: str
     """OK, a status code, or DROPPED when the watcher went away by itself."""
     reason: str = ""
+    slow: bool = False
+    """Whether the watcher took its time after each message."""
+
+    def received_events(self) -> Iterator[tuple[int, job_pb2.ProgressEvent]]:
+        """Its events, each with the moment when it came."""
+        for message in self.messages:
+            for event in message.parsed().events:
+                yield message.received, event
 
     def events(self) -> Iterator[job_pb2.ProgressEvent]:
-        for message in self.messages:
-            yield from message.parsed().events
+        return (event for _, event in self.received_events())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +90,8 @@ class JobRecord:
     """What its undisturbed run gives; None: it fails."""
     expected_runs: frozenset[str] = frozenset()
     """The runs of nodes that an undisturbed job is made of."""
+    again: tuple[str, ...] = ()
+    """The runs that clients asked for once more, by going back or by an edit; one entry for each time."""
 
     def parsed(self) -> job_pb2.Job:
         return job_pb2.Job.FromString(self.job)
@@ -98,12 +107,26 @@ class History:
     calls: list[Call] = field(default_factory=list)
     streams: list[Stream] = field(default_factory=list)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    """The jobs that clients deleted, and those that were over."""
     restarts: int = 0
+
+    def size(self) -> dict[str, int]:
+        """How much there is to check."""
+        return {
+            "jobs": len(self.jobs) + len(self.deleted),
+            "calls": len(self.calls),
+            "watch_streams": len(self.streams),
+            "events_received": sum(1 for stream in self.streams for _ in stream.events()),
+            "messages_received": sum(len(stream.messages) for stream in self.streams),
+            "restarts": self.restarts,
+        }
 
     def save(self, path: Path) -> None:
         """Keep it, to check it again: a JSON object a line."""
         with path.open("w") as file:
-            file.write(json.dumps({"kind": "restarts", "restarts": self.restarts}) + "\n")
+            head = {"kind": "head", "restarts": self.restarts, "deleted": sorted(self.deleted)}
+            file.write(json.dumps(head) + "\n")
             for kind, items in (("call", self.calls), ("stream", self.streams)):
                 for item in items:
                     file.write(json.dumps({"kind": kind, **asdict(item)}, default=_text) + "\n")
@@ -117,8 +140,8 @@ class History:
         for line in path.read_text().splitlines():
             item = json.loads(line)
             match item.pop("kind"):
-                case "restarts":
-                    history.restarts = item["restarts"]
+                case "head":
+                    history.restarts, history.deleted = item["restarts"], set(item["deleted"])
                 case "call":
                     history.calls.append(Call(**item | _bytes(item, "request", "response")))
                 case "stream":
@@ -146,4 +169,5 @@ def _job_record(item: dict[str, Any]) -> JobRecord:
         effects=tuple((key, moment) for key, moment in item["effects"]),
         expected_trail=None if trail is None else tuple(trail),
         expected_runs=frozenset(item["expected_runs"]),
+        again=tuple(item["again"]),
     )

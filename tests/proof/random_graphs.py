@@ -55,11 +55,16 @@ def effects_of(folder: Path) -> list[tuple[str, int]]:
     return [(key, int(moment)) for key, moment in (line.split() for line in lines)]
 
 
-def _effect(state: State, key: str) -> None:
+def leave_effect(folder: str, key: str) -> None:
+    """A step's effect on the outside world."""
     line = f"{key} {time.monotonic_ns()}\n".encode()
-    descriptor = os.open(f"{state['folder']}/effects", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(f"{folder}/effects", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(descriptor, line)
     os.close(descriptor)
+
+
+def _effect(state: State, key: str) -> None:
+    leave_effect(state["folder"], key)
 
 
 def _times(state: State, key: str) -> int:
@@ -248,6 +253,16 @@ def waits_for_ever() -> Builder:
         return {}
 
     return StateGraph(State).add_node("wait", wait).add_edge(START, "wait")
+
+
+def turns_for_ever() -> Builder:
+    """A graph that takes one step after the other."""
+
+    async def turn(state: State) -> State:
+        await asyncio.sleep(0.002)
+        return {}
+
+    return StateGraph(State).add_node("turn", turn).add_edge(START, "turn").add_edge("turn", "turn")
 
 
 def __getattr__(name: str) -> Any:

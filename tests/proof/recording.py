@@ -4,7 +4,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from tests.proof.histories import Call, History, Message, Stream
+from tests.proof.histories import Call, History, JobRecord, Message, Stream
+from tests.proof.random_graphs import Outcome, effects_of
 
 TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 
 # A call that waits longer than this for a server that comes back has found a bug.
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 # A server that was killed is found again at once.
 _OPTIONS = [
@@ -75,6 +76,31 @@ class Recorder:
                 _, reason = ended_with(error)
                 if reason not in ("", "STORAGE_UNAVAILABLE", "SERVER_DRAINING") or time.monotonic() > give_up:
                     raise
+
+    def status(self, job_id: str, *, wait_milliseconds: int = 0) -> job_pb2.Job:
+        """A job as it is, or once it is finished or asks, or when the time is over."""
+        request = job_service_pb2.GetStatusRequest(job_id=job_id, payload_format=TEXT)
+        request.wait_timeout.FromMilliseconds(wait_milliseconds)
+        job: job_pb2.Job = self.ask("GetStatus", request).job
+        return job
+
+    def events(self, job_id: str) -> list[job_pb2.ProgressEvent]:
+        """All events of a job that are stored now."""
+        request = job_service_pb2.WatchProgressRequest(job_id=job_id, payload_format=TEXT, stop_when_caught_up=True)
+        stream = self.stub.WatchProgress(request, wait_for_ready=True, timeout=PATIENCE_SECONDS)
+        return [event for message in stream for event in message.events]
+
+    def record(self, job_id: str, folder: Path, outcome: Outcome, again: Sequence[str] = ()) -> JobRecord:
+        """How a job is in the end; its steps left their effects in `folder`. `again`: see JobRecord."""
+        log = self.events(job_id)
+        return JobRecord(
+            job=self.status(job_id).SerializeToString(),
+            log=tuple(event.SerializeToString() for event in log),
+            effects=tuple(effects_of(folder)),
+            expected_trail=outcome.trail,
+            expected_runs=outcome.runs,
+            again=tuple(again),
+        )
 
 
 def ended_with(error: grpc.RpcError | None) -> tuple[str, str]:
@@ -158,6 +184,7 @@ class Watcher:
             messages=tuple(messages),
             end=end,
             reason=reason,
+            slow=slowness > 0,
         )
 
     def _message(self, job_id: str, response: Any) -> Message:

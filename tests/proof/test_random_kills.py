@@ -2,25 +2,36 @@
 
 import os
 import random
+import signal
 from pathlib import Path
 
 from tests.proof.checkers import check
+from tests.proof.conftest import Tried
+from tests.proof.housekeeping import Housekeeping
+from tests.proof.lives import Lives
+from tests.proof.scene import damage
 from tests.proof.server import ServerProcess
+from tests.proof.time_travel import TimeTravel
 from tests.proof.workload import OPTIONS, Workload, outcomes, write_config
 
 JOBS = int(os.environ.get("AUTOPILOT_PROOF_JOBS", "200"))
 KILLS = int(os.environ.get("AUTOPILOT_PROOF_KILLS", "8"))
 SEED = int(os.environ.get("AUTOPILOT_PROOF_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 
+# So many different graphs have every piece among them that there is.
+GRAPHS = 40
 
-def test_whatever_is_killed_when_everything_holds(tmp_path: Path) -> None:
+
+def test_whatever_is_killed_when_everything_holds(tmp_path: Path, tried: Tried) -> None:
     """Hundreds of jobs, dozens of watchers that come and go, and a server that is killed again and again."""
     print(f"AUTOPILOT_PROOF_SEED={SEED}")
     rng = random.Random(SEED)
-    seeds = rng.sample(range(1000), 40)
+    seeds = rng.sample(range(1000), GRAPHS)
     expected = outcomes(tmp_path, seeds)
-    server = ServerProcess(tmp_path, config=write_config(tmp_path, seeds), options=OPTIONS)
-    server.start()
+    options = [*OPTIONS, "--prune-interval-seconds", "0.1"]
+    server = ServerProcess(tmp_path, config=write_config(tmp_path, seeds), options=options)
+    lives = Lives(server, [])
+    lives.begin()
     workload = Workload(
         address=server.address,
         database=server.database,
@@ -29,16 +40,27 @@ def test_whatever_is_killed_when_everything_holds(tmp_path: Path) -> None:
         jobs=JOBS,
         watchers=24,
         rng=rng,
+        actors=[Housekeeping(), TimeTravel(tmp_path)],
     )
+    lives.on_failure = workload.give_up
     workload.start()
-    for _ in range(KILLS):
-        workload.finished.wait(rng.uniform(0.05, 1.0))
-        workload.history.restarts += 1
-        server.kill()
-        server.start()
-    assert workload.finished.wait(120)
-    history = workload.end()
-    server.close()
-    if found := check(history):
+    try:
+        kill_at_random(lives, workload, rng, tried)
+        history = workload.end()
+    finally:
+        lives.end()
+    history.restarts = lives.starts - 1
+    if found := check(history) | damage(server.database):
         history.save(tmp_path / "history.jsonl")
-    assert not found, tmp_path
+    tried(**history.size())
+    assert not found, f"{found} in {tmp_path}"
+    assert history.restarts
+
+
+def kill_at_random(lives: Lives, workload: Workload, rng: random.Random, tried: Tried) -> None:
+    """As long as there are jobs to lose."""
+    for _ in range(KILLS):
+        if workload.finished.wait(rng.uniform(0.05, 1.0)):
+            return
+        tried(kills_from_outside=1, jobs_in_flight_at_kills=workload.unfinished)
+        lives.signal(signal.SIGKILL)

@@ -5,12 +5,12 @@ import json
 import queue
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2
@@ -19,20 +19,24 @@ from tests.proof import random_graphs
 from tests.proof.checkers import CANCELLED, FINISHED, INTERRUPTED
 from tests.proof.histories import History, JobRecord
 from tests.proof.random_graphs import Outcome
-from tests.proof.recording import PATIENCE_SECONDS, TEXT, Auditor, Recorder, Watcher, ended_with
+from tests.proof.recording import PATIENCE_SECONDS, Auditor, Recorder, Watcher, ended_with
 
 # Losses of a worker are what happens here all the time: no job is given up for them.
 OPTIONS = ("--max-worker-losses", "1000000", "--threads", "16")
 
 _DOOMED_ATTEMPTS = 3
 
+# Whoever waits longer for all jobs has found a bug.
+JOBS_PATIENCE_SECONDS = 300
+
 
 def write_config(folder: Path, seeds: Sequence[int]) -> Path:
-    """A langgraph.json with the random workflows of some seeds, and `waits_for_ever`."""
+    """A langgraph.json with the random workflows of some seeds, and those that actors need."""
     source = Path(random_graphs.__file__)
     path = folder / "langgraph.json"
-    names = ["waits_for_ever", *(f"random_{seed}" for seed in seeds)]
-    path.write_text(json.dumps({"graphs": {name: f"{source}:{name}" for name in names}}))
+    names = ["waits_for_ever", "turns_for_ever", *(f"random_{seed}" for seed in seeds)]
+    graphs = {name: f"{source}:{name}" for name in names} | {"journey": f"{source.with_name('journey.py')}:journey"}
+    path.write_text(json.dumps({"graphs": graphs}))
     return path
 
 
@@ -61,6 +65,18 @@ class _Plan:
     resumes: int = 0
 
 
+class Actor(Protocol):
+    """A client that does something of its own beside all the others."""
+
+    def act(self, recorder: Recorder, watch: Callable[[str], None]) -> None:
+        """Do it. Raises when something is not as it must be. `watch`: have a job watched by the others."""
+        ...
+
+    def records(self, recorder: Recorder) -> dict[str, JobRecord]:
+        """The jobs that it leaves, when nothing happens any more."""
+        ...
+
+
 class Workload:
     """Submits jobs, answers their questions, cancels some, watches them; ends when all of them are finished."""
 
@@ -76,6 +92,7 @@ class Workload:
         rng: random.Random,
         name: str = "job",
         cancelled: float = 0.1,
+        actors: Sequence[Actor] = (),
     ) -> None:
         """`database`: looked into at each message, if given. `name` begins the ids of the jobs. `cancelled`: the part
         of the jobs that is cancelled; half of them are resumed."""
@@ -87,11 +104,12 @@ class Workload:
         self._plans = [self._plan(f"{name}-{number}", folder) for number in range(jobs)]
         # No SimpleQueue: in CPython 3.11 a get with a timeout may wait for ever, when another thread takes the item.
         self._waiting: queue.Queue[_Plan] = queue.Queue()
+        self._actors = actors
         self._accepted: list[str] = []
-        self._unfinished = jobs
+        self._unfinished = jobs + len(actors)
         self._lock = threading.Lock()
         self.finished = threading.Event()
-        self._pool = ThreadPoolExecutor(12 + watchers)
+        self._pool = ThreadPoolExecutor(12 + watchers + len(actors))
         self._work: list[Any] = []
         self._failure: BaseException | None = None
 
@@ -103,17 +121,28 @@ class Workload:
         self._work = [self._pool.submit(self._submit, part) for part in parts]
         self._work += [self._pool.submit(self._drive) for _ in range(8)]
         self._work += [self._pool.submit(self._watch, number) for number in range(self._watchers)]
+        self._work += [self._pool.submit(self._act, actor) for actor in self._actors]
         for work in self._work:
             work.add_done_callback(self._stop_at_an_error)
 
+    def run(self) -> History:
+        """From the beginning to the end."""
+        self.start()
+        return self.end()
+
     def end(self) -> History:
-        """Wait for the watchers, read all logs, and give everything that was seen. Raises what a client raised."""
+        """Wait for all jobs and clients, read all logs, and give everything that was seen. Raises what a client
+        raised."""
         try:
+            assert self.finished.wait(JOBS_PATIENCE_SECONDS), f"{self._unfinished} jobs and actors are not at their end"
             self._wait_for_clients()
             for plan in self._plans:
-                self.history.jobs[plan.job_id] = self._record(plan)
+                outcome = self._outcomes[plan.seed]
+                self.history.jobs[plan.job_id] = self._recorder.record(plan.job_id, plan.folder, outcome)
+            for actor in self._actors:
+                self.history.jobs.update(actor.records(self._recorder))
         finally:
-            self._hang_up()
+            self.give_up()
             self._pool.shutdown()
         return self.history
 
@@ -129,12 +158,17 @@ class Workload:
             if self._failure is not None or (failure := work.exception()) is None:
                 return
             self._failure = failure
-        self._hang_up()
+        self.give_up()
 
-    def _hang_up(self) -> None:
+    def give_up(self) -> None:
         """Whoever still waits for a server or a job waits no more."""
         self.finished.set()
         self._recorder.close()
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs and actors are not at their end."""
+        return self._unfinished
 
     # --- what is done with jobs ---
 
@@ -192,7 +226,7 @@ class Workload:
 
     def _rests(self, plan: _Plan) -> bool:
         """Do what is next with a job. Whether nothing is."""
-        job = self._get(plan.job_id, wait_milliseconds=100)
+        job = self._recorder.status(plan.job_id, wait_milliseconds=100)
         if job.state == INTERRUPTED:
             self._resume(plan, job)
             return False
@@ -205,12 +239,6 @@ class Workload:
             plan.cancel = None
             return False
         return job.state in FINISHED
-
-    def _get(self, job_id: str, *, wait_milliseconds: int = 0) -> job_pb2.Job:
-        request = job_service_pb2.GetStatusRequest(job_id=job_id, payload_format=TEXT)
-        request.wait_timeout.FromMilliseconds(wait_milliseconds)
-        job: job_pb2.Job = self._recorder.ask("GetStatus", request).job
-        return job
 
     def _resume(self, plan: _Plan, job: job_pb2.Job) -> None:
         plan.resumes += 1
@@ -230,6 +258,10 @@ class Workload:
             if ended_with(error)[1] != "JOB_STATE_CONFLICT":
                 raise
 
+    def _act(self, actor: Actor) -> None:
+        actor.act(self._recorder, self._accepted.append)
+        self._one_less()
+
     # --- what is watched, and what is left in the end ---
 
     def _watch(self, number: int) -> None:
@@ -246,18 +278,4 @@ class Workload:
             # New ones more often than old ones: they are the ones that run.
             job_id = rng.choice(jobs[-20:] if rng.random() < 0.7 else jobs)
             seen.add(job_id)
-            watcher.watch(job_id, rng.choice((0, 0, rng.randint(0, self._get(job_id).latest_sequence))))
-
-    def _record(self, plan: _Plan) -> JobRecord:
-        request = job_service_pb2.WatchProgressRequest(
-            job_id=plan.job_id, payload_format=TEXT, stop_when_caught_up=True
-        )
-        log = [e for message in self._recorder.stub.WatchProgress(request) for e in message.events]
-        outcome = self._outcomes[plan.seed]
-        return JobRecord(
-            job=self._get(plan.job_id).SerializeToString(),
-            log=tuple(event.SerializeToString() for event in log),
-            effects=tuple(random_graphs.effects_of(plan.folder)),
-            expected_trail=outcome.trail,
-            expected_runs=outcome.runs,
-        )
+            watcher.watch(job_id, rng.choice((0, 0, rng.randint(0, self._recorder.status(job_id).latest_sequence))))

@@ -1,0 +1,162 @@
+"""Death at a chosen point: around the N-th call of one method of the store."""
+
+import inspect
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autopilot_server.storage.store import Store
+
+_RETURNS = {
+    name: str(inspect.signature(method).return_annotation)
+    for name, method in vars(Store).items()
+    if inspect.isfunction(method) and not name.startswith("_")
+}
+METHODS = list(_RETURNS)
+WRITES = [name for name, returned in _RETURNS.items() if "Write[" in returned]
+
+# Nothing is done yet; done in the transaction, which is not committed; committed, and nobody knows it.
+BEFORE, INSIDE, AFTER = "before", "inside", "after"
+
+
+def die() -> None:
+    """As kill -9: no handler, no flush, no goodbye."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    threading.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class KillPoint:
+    """Where a server dies. Called inside it, before it serves."""
+
+    method: str
+    moment: str
+    occurrence: int
+    draining: bool = False
+    """Count only the calls of a server that was told to stop."""
+
+    def __call__(self) -> None:
+        from autopilot_server.storage.sqlite.writer import Writer
+
+        trap = _Trap(self)
+        submit, settle = Writer.submit, Writer._settle
+
+        def settle_or_die(batch: Any, outcomes: Any) -> None:
+            if any(write.operation is trap.committed for write in batch):
+                die()
+            settle(batch, outcomes)
+
+        Writer._settle = staticmethod(settle_or_die)  # type: ignore[method-assign]
+        Writer.submit = lambda self, operation: submit(self, trap.prepared(operation))  # type: ignore[method-assign]
+        tap(trap.around)
+        if self.draining:
+            _at_the_drain(trap.count_from_now)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Notes each call of the store in a file: which points there are."""
+
+    calls: Path
+
+    def __call__(self) -> None:
+        tap(self._note)
+
+    def _note(self, method: str, call: Callable[[], Any]) -> Any:
+        with self.calls.open("a") as file:
+            file.write(f"{method}\n")
+        return call()
+
+    def counts(self) -> Counter[str]:
+        """How often each method was called."""
+        return Counter(self.calls.read_text().split())
+
+
+Around = Callable[[str, Callable[[], Any]], Any]
+"""Called with a method's name and its call, which it carries out."""
+
+
+def tap(around: Around) -> None:
+    """Put `around` around each call of the store that the server opens."""
+    from autopilot_server import app
+
+    open_store = app.open_store
+    app.open_store = lambda *args, **kwargs: Tapped(open_store(*args, **kwargs), around)  # type: ignore[assignment]
+
+
+class Tapped:
+    """A store with something around each call."""
+
+    def __init__(self, store: Any, around: Around) -> None:
+        self._store, self._around = store, around
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        return lambda *args, **kwargs: self._around(name, lambda: method(*args, **kwargs))
+
+
+def _at_the_drain(then: Callable[[], None]) -> None:
+    from autopilot_server.app import App
+
+    stop = App.stop
+
+    async def stop_and_tell(self: App) -> None:
+        then()
+        await stop(self)
+
+    App.stop = stop_and_tell  # type: ignore[method-assign]
+
+
+class _Trap:
+    """Waits for the call that it is set for."""
+
+    def __init__(self, point: KillPoint) -> None:
+        self._point = point
+        self._counts = not point.draining
+        self._calls = 0
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+        self.committed: Any = None
+
+    def count_from_now(self) -> None:
+        self._counts = True
+
+    def around(self, method: str, call: Callable[[], Any]) -> Any:
+        """A call of the store."""
+        if not self._is_it(method):
+            return call()
+        if self._point.moment == BEFORE:
+            die()
+        self._thread.armed = True
+        result = call()
+        if self._thread.armed:
+            # Not a write: what it did is done when it returns.
+            die()
+        return result
+
+    def _is_it(self, method: str) -> bool:
+        if method != self._point.method or not self._counts:
+            return False
+        with self._lock:
+            self._calls += 1
+            return self._calls == self._point.occurrence
+
+    def prepared(self, operation: Any) -> Any:
+        """The operation that the awaited call puts into the writer's queue."""
+        if not getattr(self._thread, "armed", False):
+            return operation
+        self._thread.armed = False
+
+        def carried_out(transaction: Any) -> Any:
+            result = operation(transaction)
+            if self._point.moment == INSIDE:
+                die()
+            return result
+
+        self.committed = carried_out
+        return carried_out

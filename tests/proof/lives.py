@@ -1,0 +1,69 @@
+"""A server that dies, and is started again at once, as a supervisor does."""
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Pipe, wait
+
+from tests.proof.server import Sabotage, ServerProcess
+
+
+class Lives:
+    """Starts a server again whenever it ends. One thread does all that is done to the process."""
+
+    def __init__(self, server: ServerProcess, sabotages: Sequence[Sabotage]) -> None:
+        """`sabotages`: one for each of the first lives; those after them are left in peace."""
+        self._server, self._left = server, list(sabotages)
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called when a server that nobody sabotages does not start."""
+        self.starts = 0
+        self.died_at: list[Sabotage] = []
+        """The sabotages that their servers died of."""
+        self._orders, self._ordered = Pipe(duplex=False)
+        self._thread = threading.Thread(target=self._live, name="lives")
+        self._failure: str | None = None
+
+    def begin(self) -> None:
+        """Start the server, again if it dies at its start. Returns when it answers."""
+        self._start()
+        assert self._failure is None, self._failure
+        self._thread.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server, once it answers. One that it ends with starts the next."""
+        self._ordered.send(number)
+
+    def end(self) -> None:
+        """Kill the server for good."""
+        self._ordered.send(None)
+        self._thread.join()
+        assert self._failure is None, self._failure
+
+    def _live(self) -> None:
+        while self._failure is None:
+            process = self._server.process
+            assert process is not None
+            if self._orders in wait([process.sentinel, self._orders]):
+                if (order := self._orders.recv()) is None:
+                    self._server.kill()
+                    return
+                self._server.signal(order)
+            else:
+                self._bury()
+                self._start()
+
+    def _start(self) -> None:
+        while True:
+            self._server.sabotage = sabotage = self._left.pop(0) if self._left else None
+            self.starts += 1
+            if self._server.start_or_die():
+                return
+            self._bury()
+            if sabotage is None:
+                self._failure = f"the server does not start:\n{self._server.log.read_text()[-4000:]}"
+                self.on_failure()
+                return
+
+    def _bury(self) -> None:
+        if self._server.wait_for_death() == -signal.SIGKILL and self._server.sabotage is not None:
+            self.died_at.append(self._server.sabotage)
