@@ -29,10 +29,8 @@ class Drains:
         )
         recorder.ask("SubmitJob", submit)
         for _ in range(self._times):
-            self._wait_for(lambda: recorder.status("drained").state == RUNNING)
-            starts = self._lives.starts
-            self._lives.signal(signal.SIGTERM)
-            self._wait_for(lambda before=starts: self._lives.starts > before)
+            self._wait_until_it_runs(recorder)
+            self._lives.end_with(signal.SIGTERM)
         recorder.ask("Cancel", job_service_pb2.CancelRequest(**job))
         assert recorder.status("drained", wait_milliseconds=PATIENCE_SECONDS * 1000).state == CANCELLED
         recorder.ask("DeleteJob", job_service_pb2.DeleteJobRequest(allow_missing=True, **job))
@@ -42,8 +40,8 @@ class Drains:
         """It leaves none."""
         return {}
 
-    def _wait_for(self, condition: Callable[[], bool]) -> None:
+    def _wait_until_it_runs(self, recorder: Recorder) -> None:
         give_up = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < give_up, "a server that was told to stop is not followed by another"
+        while recorder.status("drained").state != RUNNING:
+            assert time.monotonic() < give_up, "the job that was given back is not taken up"
             self._pause.wait(0.005)

@@ -7,6 +7,9 @@ from multiprocessing.connection import Pipe, wait
 
 from tests.proof.server import Sabotage, ServerProcess
 
+# Ends and starts that take longer have found a bug.
+RESTART_SECONDS = 60
+
 
 class Lives:
     """Starts a server again whenever it ends. One thread does all that is done to the process."""
@@ -21,6 +24,7 @@ class Lives:
         """The sabotages that their servers died of."""
         self._orders, self._ordered = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._live, name="lives")
+        self._answers = threading.Event()
         self._failure: str | None = None
 
     def begin(self) -> None:
@@ -29,9 +33,11 @@ class Lives:
         assert self._failure is None, self._failure
         self._thread.start()
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the server, once it answers. One that it ends with starts the next."""
+    def end_with(self, number: signal.Signals) -> None:
+        """Send a signal that the server ends with, and wait until the next one answers."""
+        self._answers.clear()
         self._ordered.send(number)
+        assert self._answers.wait(RESTART_SECONDS), f"{number.name} was sent, and no other server answers"
 
     def end(self) -> None:
         """Kill the server for good."""
@@ -43,7 +49,7 @@ class Lives:
         while self._failure is None:
             process = self._server.process
             assert process is not None
-            if self._orders in wait([process.sentinel, self._orders]):
+            if process.sentinel not in wait([process.sentinel, self._orders]):
                 if (order := self._orders.recv()) is None:
                     self._server.kill()
                     return
@@ -57,6 +63,7 @@ class Lives:
             self._server.sabotage = sabotage = self._left.pop(0) if self._left else None
             self.starts += 1
             if self._server.start_or_die():
+                self._answers.set()
                 return
             self._bury()
             if sabotage is None:

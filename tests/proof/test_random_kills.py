@@ -43,11 +43,12 @@ def test_whatever_is_killed_when_everything_holds(tmp_path: Path, tried: Tried) 
         actors=[Housekeeping(), TimeTravel(tmp_path)],
     )
     lives.on_failure = workload.give_up
-    workload.start()
     try:
+        workload.start()
         kill_at_random(lives, workload, rng, tried)
         history = workload.end()
     finally:
+        workload.give_up()
         lives.end()
     history.restarts = lives.starts - 1
     if found := check(history) | damage(server.database):
@@ -63,4 +64,4 @@ def kill_at_random(lives: Lives, workload: Workload, rng: random.Random, tried: 
         if workload.finished.wait(rng.uniform(0.05, 1.0)):
             return
         tried(kills_from_outside=1, jobs_in_flight_at_kills=workload.unfinished)
-        lives.signal(signal.SIGKILL)
+        lives.end_with(signal.SIGKILL)
