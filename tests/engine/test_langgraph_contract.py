@@ -180,6 +180,22 @@ async def test_a_static_breakpoint_is_told_by_the_lifecycle_callback() -> None:
     assert not pushed.ended()
 
 
+async def test_tokens_of_a_step_that_is_left_behind_are_nobody_s() -> None:
+    sent: list[str] = []
+
+    async def node(state: State) -> State:
+        callbacks.close()
+        await GenericFakeChatModel(messages=iter([AIMessage("hello wide world")])).ainvoke("hi")
+        return {"items": []}
+
+    pushed = Pushed(StateGraph(State).add_node("node", node).add_edge(START, "node").compile())
+    callbacks = RunCallbacks(send=lambda *chunk: sent.extend(chunk), loop=asyncio.get_running_loop())
+    pushed.config["callbacks"], pushed.config["run_id"] = [callbacks], callbacks.run_id
+    await pushed.run({"items": []})
+    callbacks.flush()
+    assert sent == []
+
+
 async def test_tokens_reach_the_callbacks_and_nodes_stay_on_the_fast_path() -> None:
 
     sent: list[tuple[str, str, str]] = []

@@ -204,12 +204,14 @@ async def test_editing_the_state(world: World) -> None:
 async def test_a_refused_update_gives_the_job_its_former_state_back(world: World) -> None:
     job = await world.run("linear", {"items": []}, interrupt_before=("c",))
     before = job.checkpoint_id
-    await world.resume(job.job_id, state_update='{"items": ["x"]}', state_update_step="nowhere")
+    first = world.store.checkpoints_list(job.job_id, limit=100, before=None)[-1].checkpoint_id
+    await world.resume(job.job_id, checkpoint_id=first, state_update='{"items": ["x"]}', state_update_step="nowhere")
     job = await world.stopped(job.job_id)
     assert job.state is JobState.INTERRUPTED
     assert job.error is not None
     assert job.error.reason is JobErrorReason.UPDATE_REFUSED
     assert job.checkpoint_id == before
+    assert job.progress.completed_steps == 2
     await world.resume(job.job_id)
     job = await world.stopped(job.job_id)
     assert job.state is JobState.SUCCEEDED
@@ -225,3 +227,12 @@ async def test_cancelled_with_an_open_question_and_resumed(world: World) -> None
     job = await world.stopped(job.job_id)
     assert job.state is JobState.SUCCEEDED, job.error
     assert world.output(job.job_id)["items"] == ["before", True, "after"]
+
+
+async def test_a_job_that_never_began_has_not_asked_what_its_thread_s_last_job_did(world: World) -> None:
+    earlier = await world.run("functional_ask", {"approved": True}, thread_id="t")
+    assert len(earlier.interrupts) == 1
+    await world.store.job_cancel(earlier.job_id, reason="", etag="", grace_period=0)
+    job = await world.run("functional_ask", {}, thread_id="t")
+    assert job.state is JobState.FAILED
+    assert (job.checkpoint_id, job.interrupts, job.next_steps) == ("", (), ())

@@ -121,6 +121,8 @@ class Recorder:
         self._timer_armed = False
         self._last_write: Write[None] | None = None
         self._start_point_open = claim.start_point is not None
+        self.has_checkpoint = bool(claim.job.checkpoint_id)
+        """Whether the thread's newest checkpoint is the job's own, and not an earlier job's."""
 
     # --- for the run ---
 
@@ -318,6 +320,7 @@ class Recorder:
             self._close_cached(row.checkpoint_ns)
             if not row.checkpoint_ns:
                 self._superstep = set()
+                self.has_checkpoint = True
                 self._append(CheckpointSaved(row.checkpoint_id, superstep, steps))
             put = CheckpointPut(
                 row=row,

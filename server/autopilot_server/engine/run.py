@@ -123,7 +123,7 @@ class Run:
         attempt = self._loop.create_task(self._attempt(), name=f"job {self.fence.job_id}")
         ended = await self._until_over(attempt)
         # Before the end is told: a watch shows no tokens after it.
-        self._callbacks.flush()
+        self._callbacks.close()
         outcome = self._outcome(attempt)
         if outcome is not None:
             await self._give_back(outcome)
@@ -237,7 +237,9 @@ class Run:
 
     async def _with_stop(self, graph: private.Pregel[Any, Any, Any, Any], outcome: Outcome) -> Outcome:
         """Add what is open in the state to an outcome."""
-        stop = await read_stop(graph, self._config, payload_bytes=self._services.settings.payload_bytes)
+        stop = _NOWHERE
+        if self._recorder.has_checkpoint:
+            stop = await read_stop(graph, self._config, payload_bytes=self._services.settings.payload_bytes)
         match outcome:
             case AnswerRefused():
                 still_open = {question.interrupt_id for question in stop.questions}

@@ -29,6 +29,7 @@ async def apply_start_point(
     found = await graph.aget_state(config)
     if found.metadata is None:
         raise UpdateRefusedError("the job has no checkpoint yet: Resume it without a checkpoint or an update")
+    completed = recorder.completed_steps
     recorder.rewind(_completed_steps(found.metadata))
     try:
         if start.state_update is None:
@@ -39,8 +40,10 @@ async def apply_start_point(
     except (StaleRunError, StorageUnavailableError):
         raise
     except InvalidUpdateError as error:
+        recorder.rewind(completed)
         raise UpdateRefusedError(_first_line(error)) from error
     except Exception as error:
+        recorder.rewind(completed)
         # A reducer, a validator or a conditional edge of the workflow refused the values in its own way.
         raise UpdateRefusedError(f"{type(error).__name__}: {error}"[:4096]) from error
 

@@ -31,6 +31,7 @@ class RunCallbacks(private.StreamMessagesHandler, GraphCallbackHandler):
         self._send, self._loop = send, loop
         self._lock = threading.Lock()
         self._merged: dict[tuple[str, str], list[str]] = {}
+        self._closed = False
 
     @property
     def ignore_chain(self) -> bool:
@@ -51,10 +52,18 @@ class RunCallbacks(private.StreamMessagesHandler, GraphCallbackHandler):
         parts = private.split_namespace(metadata["langgraph_checkpoint_ns"])
         step = "/".join(private.node_of(part) for part in parts)
         with self._lock:
+            if self._closed:
+                return
             first = not self._merged
             self._merged.setdefault((step, str(message.id or "")), []).append(text)
         if first:
             self._loop.call_soon_threadsafe(self._loop.call_later, MERGE_SECONDS, self.flush)
+
+    def close(self) -> None:
+        """Send what was merged, and nothing any more: the tokens of a step left behind are not the job's."""
+        with self._lock:
+            self._closed = True
+        self.flush()
 
     def flush(self) -> None:
         """Send what was merged."""

@@ -553,6 +553,11 @@ def functional(value: int) -> int:
     return sum(part.result() for part in parts)
 
 
+@entrypoint()
+def functional_ask(value: Decision) -> bool:
+    return value.approved and bool(interrupt("really?"))
+
+
 def huge_output() -> StateGraph[Any]:
     def node(state: State) -> State:
         return {"items": ["x" * state["count"]]}
