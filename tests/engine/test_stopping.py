@@ -1,6 +1,7 @@
 """Cancel, timeouts, shutdown, and runs that were superseded."""
 
 import asyncio
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,24 @@ async def test_a_deleted_and_resubmitted_job_is_another_job(world: World, tmp_pa
     assert (await world.run("linear_sync", {"items": []})).state is JobState.SUCCEEDED
     assert world.kinds(job_id) == before
     assert world.output(job_id)["items"] == ["a", "b", "c"]
+
+
+async def test_what_the_disk_has_no_room_for_is_not_tried_again_at_once(world: World) -> None:
+    """A claim may still find room where a checkpoint finds none: trying without end would fill what is left."""
+    await world.run("linear", {"items": []})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, hard))
+    try:
+        job_id = await world.submit("huge_output", {"count": 6_000_000})
+        job = await world.until(job_id, lambda job: job.state is JobState.PENDING and job.attempt > 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (job.error, job.failed_attempts) == (None, 0)
+    assert job.next_attempt_time is not None
+    job = await world.stopped(job_id)
+    assert job.error is not None
+    # There is room again; that clients would not receive this output is another matter.
+    assert (job.error.reason, job.attempt > 1) == (JobErrorReason.OUTPUT_INVALID, True)
 
 
 async def test_a_scheduled_job_waits_for_its_time(world: World) -> None:

@@ -120,8 +120,8 @@ class Dispatcher:
         current_run.set(token)
         try:
             await self._execute(claim)
-        except StorageUnavailableError:
-            await self._end(claim, GivenBack())
+        except StorageUnavailableError as error:
+            await self._end(claim, GivenBack(wait_seconds=error.retry_delay or 1.0))
         except Exception:
             log.exception("the engine failed to run a job", extra={"job_id": claim.fence.job_id})
             await self._end(claim, Failed(_ENGINE_FAULT, retryable=True))

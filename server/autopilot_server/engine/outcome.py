@@ -7,7 +7,7 @@ from langgraph.errors import GraphRecursionError, InvalidUpdateError
 
 from autopilot_server.engine.failures import StateInvalidError, describe, state_invalid
 from autopilot_server.engine.questions import Stop
-from autopilot_server.jobs.job import Job, JobError, JobErrorReason, Json, StartPoint, now
+from autopilot_server.jobs.job import SECOND, Job, JobError, JobErrorReason, Json, StartPoint, now
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.store import RunEnd
 
@@ -48,6 +48,8 @@ class GivenBack:
     """The run stopped without an end of its own: drained, released at shutdown, or the storage was away."""
 
     stop: Stop | None = None
+    wait_seconds: float = 0.0
+    """Before it is tried again: a disk that has no room for a checkpoint may still have some for the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,9 @@ def run_end(outcome: Outcome, job: Job, *, completed_steps: int) -> RunEnd:
                 error=JobError(JobErrorReason.UPDATE_REFUSED, message, start_point.state_update_step),
                 clears_start_point=True,
             )
-        case GivenBack(stop):
-            return replace(_stopped(JobState.PENDING, stop), keeps_error=True)
+        case GivenBack(stop, wait_seconds):
+            later = now() + round(wait_seconds * SECOND) if wait_seconds else None
+            return replace(_stopped(JobState.PENDING, stop, next_attempt_time=later), keeps_error=True)
         case Failed(error, retryable, stop):
             return _failed(job, error, retryable, stop)
 

@@ -154,8 +154,10 @@ class Run:
         match error:
             case Fenced() | StaleRunError():
                 return None
-            case Released() | StorageUnavailableError():
+            case Released():
                 return GivenBack()
+            case StorageUnavailableError():
+                return GivenBack(wait_seconds=error.retry_delay or 1.0)
             case None:
                 raise AssertionError("an attempt ends with a result or an error")
             case _:
