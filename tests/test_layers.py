@@ -15,7 +15,7 @@ PROMETHEUS = {"prometheus_client"}
 
 PARTS_OF_THE_APP = {
     *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *("observer", "pulse", "metrics"),
+    *("access", "observer", "pulse", "metrics"),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
@@ -27,14 +27,16 @@ ALLOWED: dict[str, set[str]] = {
     "observer": set(),
     "pulse": {"observer"},
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
+    "access": {"jobs", "config"},
     "logs": set(),
     "storage": {"jobs", "doorbell", "observer", *SQL},
     # Opens LangGraph's own store, which takes a connection.
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "pulse", *LANGGRAPH, *SQL},
-    "api": {"jobs", "doorbell", "config", "storage", "observer", *GRPC},
+    "api": {"access", "jobs", "doorbell", "config", "storage", "observer", *GRPC},
     "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
     "maintenance": {"storage", "config", "jobs"},
-    "cli": {"app", "logs", "maintenance", "config", "jobs"},
+    "token_commands": {"access", "config"},
+    "cli": {"app", "logs", "maintenance", "token_commands", "config", "jobs"},
 }
 PARTS = set(ALLOWED)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import uuid_utils
 from prometheus_client import CollectorRegistry
 
+from autopilot_server.access.authenticators import Authenticator, Authenticators
+from autopilot_server.access.tokens import TokenFile
 from autopilot_server.api.events import encode_event
 from autopilot_server.api.listening import listen_address
 from autopilot_server.api.server import ApiServer
@@ -74,6 +76,7 @@ class App:
         if settings.metrics_listen:
             listen_address(settings.metrics_listen, "--metrics-listen")
         database_path(settings.database)
+        authenticators = _authenticators(settings)
         allowed = allowed_types(settings.allowed_types)
         registry = Registry.load(Path(settings.config))
         _check_classes(allowed or ())
@@ -94,7 +97,12 @@ class App:
         try:
             reader = ValuesReader(store=store, registry=registry, serde=serde)
             api = ApiServer(
-                settings=settings, store=store, doorbell=doorbell, read_values=reader.read, observer=observer
+                settings=settings,
+                store=store,
+                doorbell=doorbell,
+                read_values=reader.read,
+                authenticators=authenticators,
+                observer=observer,
             )
             engine = Engine(
                 services=RunServices(
@@ -170,6 +178,14 @@ def _serve_metrics(
     server = MetricsServer(listen_address(settings.metrics_listen), measured, sources)
     log.info("metrics on port %d", server.port)
     return server
+
+
+def _authenticators(settings: Settings) -> Authenticators:
+    """Those that the settings name. StartupError."""
+    found: list[Authenticator] = []
+    if settings.token_file:
+        found.append(TokenFile(Path(settings.token_file)))
+    return Authenticators(found)
 
 
 def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:

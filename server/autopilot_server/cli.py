@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from autopilot_server import maintenance
+from autopilot_server import maintenance, token_commands
 from autopilot_server.config import SettingError, Settings, environment_name, flag_name
 from autopilot_server.jobs.errors import StartupError
 
@@ -93,5 +93,8 @@ def _command() -> click.Command:
 
 serve = _command()
 
-COMMANDS = {command.name: command for command in (serve, maintenance.backup, maintenance.restore, maintenance.check)}
+COMMANDS: dict[str | None, click.Command] = {
+    command.name: command
+    for command in (serve, maintenance.backup, maintenance.restore, maintenance.check, token_commands.token)
+}
 """Those of the command line `autopilot` that need the server's package."""

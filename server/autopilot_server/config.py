@@ -52,11 +52,22 @@ class Settings:
     tls_key: str = setting("", "The certificate's private key, a PEM file.")
     tls_client_ca: str = setting("", "Only clients with a certificate of these authorities, a PEM file, may connect.")
     insecure: bool = setting(False, "Listen where others can reach the server without TLS and credentials.")
+    token_file: str = setting(
+        "", "Bearer tokens that callers need, as `autopilot token create` makes them. Read again when it changes."
+    )
+    reflection: str = setting(
+        "authenticated",
+        "Whom the server tells its contract by reflection: everybody, callers with credentials, nobody.",
+        choices=("on", "authenticated", "off"),
+    )
 
     threads: int = setting(64, "Threads for synchronous steps.", within=(1, 10_000))
     running_jobs: int = setting(1000, "Jobs that run at once; more wait as PENDING.", within=(1, 1_000_000))
     unfinished_jobs: int = setting(
         100_000, "Jobs that may be unfinished at once; more are refused.", within=(1, 1_000_000_000)
+    )
+    tenant_unfinished_jobs: int = setting(
+        0, "The same for the jobs of one tenant. 0: no limit of its own.", within=(0, 1_000_000_000)
     )
     max_worker_losses: int = setting(
         10,
@@ -81,6 +92,15 @@ class Settings:
     )
     concurrent_rpcs: int = setting(12_000, "RPCs at once; more are refused.", within=(1, 1_000_000))
     watches: int = setting(10_000, "Watches and waits at once; more are refused.", within=(1, 1_000_000))
+    tenant_watches: int = setting(
+        1_000_000, "Watches and waits at once of one tenant; more are refused.", within=(1, 1_000_000)
+    )
+    tenant_submits_per_second: float = setting(
+        0.0, "Jobs that one tenant may submit a second; more are refused. 0: any number.", within=(0, 1_000_000)
+    )
+    tenant_submit_burst: int = setting(
+        100, "Jobs that a tenant may submit at once after a pause, when there is a rate.", within=(1, 1_000_000)
+    )
     default_grace_seconds: float = setting(10.0, "Cancel's grace period when the request names none.", within=(0, _DAY))
 
     retention_seconds: float = setting(30 * 86400.0, "How long finished jobs are kept.", within=(0, _CENTURY))

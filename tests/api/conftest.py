@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+from autopilot_server.access.authenticators import Authenticators
 from autopilot_server.api.events import encode_event
 from autopilot_server.api.server import ApiServer
 from autopilot_server.config import Settings
@@ -88,6 +89,7 @@ class Api:
             retention=3600 * SECOND,
         )
         self.settings = Settings(listen="127.0.0.1:0", watches=20)
+        self.authenticators = Authenticators()
         self.values: dict[str, Json] = {}
 
     async def start(self) -> None:
@@ -98,6 +100,7 @@ class Api:
             store=self.store,
             doorbell=self.doorbell,
             read_values=self.read_values,
+            authenticators=self.authenticators,
         )
         self.port = await self.server.start()
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", [("grpc.use_local_subchannel_pool", 1)])

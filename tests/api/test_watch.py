@@ -9,6 +9,8 @@ import grpc
 import grpc.aio
 import pytest
 from autopilot.v1 import job_pb2, job_service_pb2
+from autopilot_server.access.authenticators import Presented
+from autopilot_server.api.credentials import Caller
 from autopilot_server.api.hub import TAIL_EVENTS, Channel, Hub
 from autopilot_server.api.requests import RequestReader
 from autopilot_server.api.watch import Watch
@@ -174,7 +176,7 @@ async def test_a_client_that_goes_away_frees_its_place(api: Api) -> None:
                     continue
                 break
         async with asyncio.timeout(20):
-            while api.server._service._waiting:
+            while api.server.service.places.taken:
                 await asyncio.sleep(0.005)
 
 
@@ -186,8 +188,10 @@ class Driven:
 
     def __init__(self, api: Api, hub: Hub, job_id: str, **fields: Any) -> None:
         request = job_service_pb2.WatchProgressRequest(job_id=job_id, **fields)
-        spec = RequestReader(api.settings).watch(request)
-        self.messages = Watch(store=api.store, hub=hub, spec=spec, observer=Observer()).messages()
+        caller = Caller(api.authenticators, Presented())
+        spec = RequestReader(api.settings).watch(caller.identity, request)
+        watch = Watch(store=api.store, hub=hub, spec=spec, caller=caller, observer=Observer())
+        self.messages = watch.messages()
 
     async def next(self) -> job_service_pb2.WatchProgressResponse:
         return job_service_pb2.WatchProgressResponse.FromString(await anext(self.messages))

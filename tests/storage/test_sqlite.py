@@ -137,11 +137,12 @@ def test_a_second_server_is_refused_and_the_message_says_whom_to_stop(box: Box) 
 def test_a_newer_database_is_refused(box: Box) -> None:
     box.store.close()
     with sqlite3.connect(database(box)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StartupError, match="newer version of Autopilot"):
         box.open()
     with sqlite3.connect(database(box)) as connection:
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {version}")
     box.open()
 
 

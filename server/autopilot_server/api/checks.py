@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from autopilot_server.api import payload
 from autopilot_server.jobs.errors import FieldInvalidError, PayloadTooLargeError, Violation
 from autopilot_server.jobs.job import Json, Micros
+from autopilot_server.jobs.tenants import scoped
 
 MICROS = 1_000_000
 
@@ -32,8 +33,10 @@ LONGEST = 100 * 366 * 86400
 class Checks:
     """Reads a request's fields, and remembers every violation."""
 
-    def __init__(self, *, payload_bytes: int) -> None:
-        """JSON values of at most `payload_bytes`."""
+    def __init__(self, tenant: str, *, payload_bytes: int) -> None:
+        """Of a tenant's client: ids of jobs, threads and requests are read as the tenant's. JSON values of at most
+        `payload_bytes`."""
+        self._tenant = tenant
         self._payload_bytes = payload_bytes
         self._violations: list[Violation] = []
         self._too_large: PayloadTooLargeError | None = None
@@ -52,14 +55,18 @@ class Checks:
     # --- texts ---
 
     def job_id(self, value: str, field: str = "job_id", *, required: bool = True) -> str:
-        """A job's id."""
+        """A job's id, scoped."""
         if not value and not required:
             return ""
         if not value:
             self.add(field, "is required")
         elif not JOB_ID.fullmatch(value):
             self.add(field, "must be 1 to 64 of the characters a-z A-Z 0-9 . _ -")
-        return value
+        return scoped(self._tenant, value)
+
+    def id(self, value: str, field: str) -> str:
+        """The id of a thread or a request, scoped; it may be any text."""
+        return scoped(self._tenant, self.text(value, field))
 
     def name(self, value: str, field: str, *, required: bool = True) -> str:
         """A workflow's name."""

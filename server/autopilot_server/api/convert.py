@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from autopilot_server.api.payload import PayloadWriter
 from autopilot_server.jobs.job import Checkpoint, Interrupt, Job, JobError, Micros, Progress, Workflow
 from autopilot_server.jobs.states import OWNED
+from autopilot_server.jobs.tenants import public
 
 MICROS = 1_000_000
 
@@ -77,9 +78,9 @@ def job(value: Job, write: PayloadWriter) -> job_pb2.Job:
     """A job; its payloads as `write` gives them, which is None for a view without them."""
     spec = value.spec
     message = job_pb2.Job(
-        job_id=spec.job_id,
+        job_id=public(spec.job_id),
         workflow=spec.workflow,
-        thread_id=spec.thread_id,
+        thread_id=public(spec.thread_id),
         state=int(value.state),  # type: ignore[arg-type] # the numbers are the contract's
         labels=spec.labels,
         priority=spec.priority,

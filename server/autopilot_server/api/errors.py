@@ -1,6 +1,7 @@
 """Errors on their way to a client: one interceptor turns them into google.rpc.Status."""
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,11 +11,11 @@ import grpc
 import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from autopilot_server.jobs.errors import FieldInvalidError, InternalError, ServiceError, Violation
+from autopilot_server.api.credentials import HEALTH
+from autopilot_server.jobs.errors import InternalError, ServiceError
 from autopilot_server.observer import Observer
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,9 @@ def status_of(error: ServiceError) -> status_pb2.Status:
     if error.violations:
         details.append(_packed(_bad_request(error)))
     if error.retry_delay is not None:
-        seconds, rest = divmod(error.retry_delay, 1)
-        delay = Duration(seconds=int(seconds), nanos=round(rest * 1e9))
+        # Upwards: whoever waits exactly as long as told must not be too early.
+        seconds, millis = divmod(math.ceil(error.retry_delay * 1000), 1000)
+        delay = Duration(seconds=seconds, nanos=millis * 1_000_000)
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     code = code_pb2.Code.Value(error.code)
     return status_pb2.Status(code=code, message=_cut(error.message, MAX_MESSAGE), details=details)
@@ -84,27 +86,6 @@ def _public(error: BaseException, method: str) -> ServiceError:
 Handler = Callable[[Any, Any], Any]
 
 
-class _Undecodable:
-    """Stands for a request whose bytes are no message."""
-
-
-def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    def decode_or_refuse(data: bytes) -> Any:
-        try:
-            return decode(data)
-        except DecodeError:
-            return _Undecodable()
-
-    return decode_or_refuse
-
-
-def _decoded(request: Any) -> Any:
-    if isinstance(request, _Undecodable):
-        text = "the request's bytes are no message of the method's type"
-        raise FieldInvalidError(f"{text}: generate the client from the contract.", violations=[Violation("", text)])
-    return request
-
-
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Gives every RPC its rich errors, and its line in the access log."""
 
@@ -120,25 +101,27 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Wrap the method's handler."""
         handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith("/autopilot."):
+        if handler is None or method.startswith(HEALTH):
             return handler  # type: ignore[no-any-return]
+        # All requests are streams here, see credentials.py.
         if handler.response_streaming:
-            # Watches give bytes: stored events are put together, not parsed and serialized again.
-            return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method, self._observer), _decoder(handler.request_deserializer), None
+            return grpc.stream_stream_rpc_method_handler(
+                _streaming(handler.stream_stream, method, self._observer),
+                handler.request_deserializer,
+                handler.response_serializer,
             )
-        return grpc.unary_unary_rpc_method_handler(
-            _unary(handler.unary_unary, method, self._observer),
-            _decoder(handler.request_deserializer),
+        return grpc.stream_unary_rpc_method_handler(
+            _unary(handler.stream_unary, method, self._observer),
+            handler.request_deserializer,
             handler.response_serializer,
         )
 
 
 def _unary(handle: Handler, method: str, observer: Observer) -> Handler:
-    async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def handler(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         ended = _Ended(method, observer.call_ended)
         try:
-            response = await handle(_decoded(request), context)
+            response = await handle(requests, context)
         except Exception as error:
             # Also faults of the program: they must reach the client as a status, and the log once.
             await _abort(context, _public(error, method), ended)
@@ -150,10 +133,10 @@ def _unary(handle: Handler, method: str, observer: Observer) -> Handler:
 
 
 def _streaming(handle: Handler, method: str, observer: Observer) -> Handler:
-    async def handler(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    async def handler(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         ended = _Ended(method, lambda name, code, _: observer.stream_ended(name, code))
         try:
-            async for response in handle(_decoded(request), context):
+            async for response in handle(requests, context):
                 yield response
         except Exception as error:
             # As in _unary.

@@ -22,6 +22,7 @@ from autopilot_server.jobs.events import (
     TokenChunk,
 )
 from autopilot_server.jobs.job import Omitted, Payload
+from autopilot_server.jobs.tenants import public
 from autopilot_server.storage.store import EventDraft
 
 # The largest payload of an event on the wire, in bytes: a Value takes more room than its text.
@@ -36,7 +37,7 @@ _THROUGH_TAG = bytes([job_service_pb2.WatchProgressResponse.THROUGH_SEQUENCE_FIE
 def encode_event(event: Event) -> EventDraft:
     """Serialize an event, without its sequence."""
     message = job_pb2.ProgressEvent(
-        job_id=event.job_id,
+        job_id=public(event.job_id),
         event_time=convert.timestamp(event.event_time),
         attempt=event.attempt,
         progress=convert.progress(event.progress),
@@ -91,7 +92,7 @@ def _is_value(payload: Payload | None) -> bool:
 def token_message(chunk: TokenChunk) -> bytes:
     """A WatchProgressResponse's field with a token chunk."""
     message = job_pb2.ProgressEvent(
-        job_id=chunk.job_id,
+        job_id=public(chunk.job_id),
         event_time=convert.timestamp(chunk.event_time),
         attempt=chunk.attempt,
         token_chunk=job_pb2.TokenChunk(step=chunk.step, message_id=chunk.message_id, text=chunk.text),

@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from autopilot.v1 import job_pb2, job_service_pb2
 
+from autopilot_server.access.identity import Identity, Right
 from autopilot_server.api.checks import MICROS, Checks
 from autopilot_server.api.schema_check import SchemaChecks
 from autopilot_server.api.watch import WatchSpec
@@ -34,23 +36,28 @@ DEFAULT_HEARTBEAT_SECONDS = 30.0
 
 
 class RequestReader:
-    """Reads requests. Every method raises FieldInvalidError with everything that is wrong."""
+    """Reads requests of callers: ids as their tenants', filters for what they may see.
+
+    Every method raises FieldInvalidError with everything that is wrong.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """With the limits of the settings."""
         self._settings = settings
         self._schemas = SchemaChecks()
 
-    def _checks(self) -> Checks:
-        return Checks(payload_bytes=self._settings.payload_bytes)
+    def _checks(self, caller: Identity) -> Checks:
+        return Checks(caller.tenant, payload_bytes=self._settings.payload_bytes)
 
     # --- submit ---
 
-    def submission(self, request: job_service_pb2.SubmitJobRequest, workflow: Workflow | None) -> Submission:
+    def submission(
+        self, caller: Identity, request: job_service_pb2.SubmitJobRequest, workflow: Workflow | None
+    ) -> Submission:
         """A SubmitJob. Without the workflow, its form only."""
-        checks = self._checks()
+        checks = self._checks(caller)
         spec = self._spec(checks, request, workflow)
-        request_id = checks.text(request.request_id, "request_id")
+        request_id = checks.id(request.request_id, "request_id")
         checks.refuse()
         given = replace(spec, retry_policy=RetryPolicy())
         # An empty policy asks for the contract's defaults, none for the workflow's.
@@ -60,6 +67,9 @@ class RequestReader:
             request_id=request_id,
             request_digest=_digest(given, policy if request.HasField("retry_policy") else b""),
             unfinished_limit=self._settings.unfinished_jobs,
+            tenant_unfinished_limit=self._settings.tenant_unfinished_jobs or None,
+            # Of a job that is forked from no more is asked than that it may be seen.
+            admit=partial(caller.check_job, "GetStatus"),
         )
 
     def _spec(self, checks: Checks, request: job_service_pb2.SubmitJobRequest, workflow: Workflow | None) -> JobSpec:
@@ -67,7 +77,7 @@ class RequestReader:
         return JobSpec(
             job_id=checks.job_id(request.job_id, required=False),
             workflow=checks.name(request.workflow, "workflow"),
-            thread_id=checks.text(request.thread_id, "thread_id"),
+            thread_id=checks.id(request.thread_id, "thread_id"),
             input=self._input(checks, request, workflow),
             context=self._context(checks, request, workflow),
             labels=checks.labels(request.labels, "labels"),
@@ -115,9 +125,9 @@ class RequestReader:
 
     # --- resume ---
 
-    def resumption(self, request: job_service_pb2.ResumeRequest) -> Resumption:
+    def resumption(self, caller: Identity, request: job_service_pb2.ResumeRequest) -> Resumption:
         """A Resume. Its form only: what the questions' schemas say of its answers is told by `with_answers_checked`."""
-        checks = self._checks()
+        checks = self._checks(caller)
         resumption = Resumption(
             job_id=checks.job_id(request.job_id),
             answers=_answers(checks, request),
@@ -150,35 +160,36 @@ class RequestReader:
 
     # --- the others ---
 
-    def job_id(self, value: str) -> str:
+    def job_id(self, caller: Identity, value: str) -> str:
         """A request that has a job_id, and nothing else that may be wrong."""
-        checks = self._checks()
-        checks.job_id(value)
+        checks = self._checks(caller)
+        job_id = checks.job_id(value)
         checks.refuse()
-        return value
+        return job_id
 
-    def status(self, request: job_service_pb2.GetStatusRequest) -> tuple[bool, Micros]:
-        """A GetStatus: whether payloads are wanted, and how long to wait."""
-        checks = self._checks()
-        checks.job_id(request.job_id)
+    def status(self, caller: Identity, request: job_service_pb2.GetStatusRequest) -> tuple[str, bool, Micros]:
+        """A GetStatus: of which job, whether payloads are wanted, and how long to wait."""
+        checks = self._checks(caller)
+        job_id = checks.job_id(request.job_id)
         full = _view(checks, request, job_pb2.VIEW_FULL)
         wait = _optional_span(checks, request, "wait_timeout") or 0
         checks.refuse()
-        return full, wait
+        return job_id, full, wait
 
-    def cancel(self, request: job_service_pb2.CancelRequest) -> tuple[str, Micros]:
-        """A Cancel: its reason and its grace period."""
-        checks = self._checks()
-        checks.job_id(request.job_id)
+    def cancel(self, caller: Identity, request: job_service_pb2.CancelRequest) -> tuple[str, str, Micros]:
+        """A Cancel: its job, its reason and its grace period."""
+        checks = self._checks(caller)
+        job_id = checks.job_id(request.job_id)
         reason = checks.reason(request.reason)
         grace = _optional_span(checks, request, "grace_period")
         checks.refuse()
-        return reason, round(self._settings.default_grace_seconds * MICROS) if grace is None else grace
+        default = round(self._settings.default_grace_seconds * MICROS)
+        return job_id, reason, default if grace is None else grace
 
-    def watch(self, request: job_service_pb2.WatchProgressRequest) -> WatchSpec:
+    def watch(self, caller: Identity, request: job_service_pb2.WatchProgressRequest) -> WatchSpec:
         """A WatchProgress."""
-        checks = self._checks()
-        checks.job_id(request.job_id)
+        checks = self._checks(caller)
+        job_id = checks.job_id(request.job_id)
         after = checks.sequence(request.after_sequence, "after_sequence")
         as_json = _as_json(checks, request)
         heartbeat = round(DEFAULT_HEARTBEAT_SECONDS * MICROS)
@@ -186,7 +197,7 @@ class RequestReader:
             heartbeat = checks.duration(request.heartbeat_interval, "heartbeat_interval", least=5, most=300)
         checks.refuse()
         return WatchSpec(
-            job_id=request.job_id,
+            job_id=job_id,
             after_sequence=after,
             stop_when_caught_up=request.stop_when_caught_up,
             include_tokens=request.include_tokens,
@@ -194,35 +205,37 @@ class RequestReader:
             heartbeat_seconds=heartbeat / MICROS,
         )
 
-    def job_list(self, request: job_service_pb2.ListJobsRequest) -> tuple[JobFilter, int, bool]:
+    def job_list(self, caller: Identity, request: job_service_pb2.ListJobsRequest) -> tuple[JobFilter, int, bool]:
         """A ListJobs: its filter, its page size, and whether payloads are wanted."""
-        checks = self._checks()
+        checks = self._checks(caller)
         size = checks.page_size(request.page_size)
-        job_filter = _filter(checks, request.filter)
+        job_filter = _filter(checks, request.filter, caller, Right.READ)
         full = _view(checks, request, job_pb2.VIEW_BASIC)
         checks.refuse()
         return job_filter, size, full
 
-    def checkpoint_list(self, request: job_service_pb2.ListCheckpointsRequest) -> tuple[int, bool]:
-        """A ListCheckpoints: its page size, and whether values are wanted."""
-        checks = self._checks()
-        checks.job_id(request.job_id)
+    def checkpoint_list(
+        self, caller: Identity, request: job_service_pb2.ListCheckpointsRequest
+    ) -> tuple[str, int, bool]:
+        """A ListCheckpoints: its job, its page size, and whether values are wanted."""
+        checks = self._checks(caller)
+        job_id = checks.job_id(request.job_id)
         size = checks.page_size(request.page_size)
         full = _view(checks, request, job_pb2.VIEW_BASIC)
         checks.refuse()
-        return size, full
+        return job_id, size, full
 
-    def workflow_list(self, request: job_service_pb2.ListWorkflowsRequest) -> int:
+    def workflow_list(self, caller: Identity, request: job_service_pb2.ListWorkflowsRequest) -> int:
         """A ListWorkflows: its page size."""
-        checks = self._checks()
+        checks = self._checks(caller)
         size = checks.page_size(request.page_size)
         checks.refuse()
         return size
 
-    def prune(self, request: job_service_pb2.PruneJobsRequest) -> tuple[JobFilter, Micros]:
+    def prune(self, caller: Identity, request: job_service_pb2.PruneJobsRequest) -> tuple[JobFilter, Micros]:
         """A PruneJobs: its filter, and for how long jobs must have been finished."""
-        checks = self._checks()
-        job_filter = _filter(checks, request.filter)
+        checks = self._checks(caller)
+        job_filter = _filter(checks, request.filter, caller, Right.ADMIN)
         finished_for = _optional_span(checks, request, "finished_for")
         if finished_for is None:
             checks.add("finished_for", "is required")
@@ -317,14 +330,17 @@ def _check_combination(checks: Checks, request: job_service_pb2.ResumeRequest) -
         checks.add("state_update_step", "needs a state_update")
 
 
-def _filter(checks: Checks, value: job_service_pb2.JobFilter) -> JobFilter:
+def _filter(checks: Checks, value: job_service_pb2.JobFilter, caller: Identity, right: Right) -> JobFilter:
+    """A filter for the jobs that the caller has a right for."""
     for index, state in enumerate(value.states):
         if state not in JobState._value2member_map_:
             checks.add(f"filter.states[{index}]", f"{state} is not a state")
     return JobFilter(
+        tenant=caller.tenant,
+        patterns=caller.patterns(right),
         states=frozenset(JobState(state) for state in value.states if state in JobState._value2member_map_),
         workflow=checks.name(value.workflow, "filter.workflow", required=False),
-        thread_id=checks.text(value.thread_id, "filter.thread_id"),
+        thread_id=checks.id(value.thread_id, "filter.thread_id"),
         labels=checks.labels(value.labels, "filter.labels"),
         created_after=(
             checks.timestamp(value.created_after, "filter.created_after") if value.HasField("created_after") else None

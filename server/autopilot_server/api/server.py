@@ -9,6 +9,8 @@ from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from autopilot_server.access.authenticators import Authenticators
+from autopilot_server.api.credentials import CredentialsInterceptor
 from autopilot_server.api.errors import ErrorInterceptor
 from autopilot_server.api.hub import Hub
 from autopilot_server.api.listening import check_listening
@@ -45,26 +47,37 @@ class ApiServer:
     """Serves a store's jobs. Lives in one event loop."""
 
     def __init__(
-        self, *, settings: Settings, store: Store, doorbell: Doorbell, read_values: ReadValues, observer: Observer
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        doorbell: Doorbell,
+        read_values: ReadValues,
+        authenticators: Authenticators,
+        observer: Observer,
     ) -> None:
         """Prepare; nothing listens before `start`."""
         self._settings = settings
         self._hub = Hub(doorbell)
-        self._service = JobService(
+        self.service = JobService(
             settings=settings, store=store, hub=self._hub, read_values=read_values, observer=observer
         )
         self._health = health.aio.HealthServicer()
         self._healthy, self._draining = True, False
         self._reports: set[asyncio.Task[None]] = set()
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(observer)],
+            interceptors=[
+                ErrorInterceptor(observer),
+                CredentialsInterceptor(authenticators, open_reflection=settings.reflection == "on"),
+            ],
             options=_OPTIONS,
             maximum_concurrent_rpcs=settings.concurrent_rpcs,
         )
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(self._service, self._server)
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(self.service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        if settings.reflection != "off":
+            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
 
     async def start(self) -> int:
         """Listen. The port. StartupError when the address cannot be used."""

@@ -1,26 +1,31 @@
 """The service's methods: each reads its request, calls the store, and writes its response."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import grpc.aio
 import uuid_utils
 from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
+from autopilot_server.access.identity import Identity, Right
 from autopilot_server.api import convert
 from autopilot_server.api.checks import MICROS
+from autopilot_server.api.credentials import Caller, current_caller
 from autopilot_server.api.hub import Hub
+from autopilot_server.api.limits import Places, SubmitRate
 from autopilot_server.api.page_token import PageTokens
 from autopilot_server.api.payload import Budget, PayloadWriter, as_text, as_value, no_payload
 from autopilot_server.api.requests import RequestReader
 from autopilot_server.api.watch import MESSAGE_BYTES, Watch, draining
 from autopilot_server.config import Settings
-from autopilot_server.jobs.errors import JobNotFoundError, LimitExceededError, WorkflowNotFoundError
-from autopilot_server.jobs.job import Checkpoint, Job, Json, Micros, now
+from autopilot_server.jobs.errors import WorkflowNotFoundError, job_not_found, workflow_not_found
+from autopilot_server.jobs.job import Checkpoint, Job, Json, Micros, Workflow, now
 from autopilot_server.jobs.states import FINISHED, JobState
+from autopilot_server.jobs.tenants import public, scoped
 from autopilot_server.observer import Observer
 from autopilot_server.storage.store import PageKey, Pruned, Store
 
@@ -37,8 +42,6 @@ _OVERHEAD = 2048
 # A wait answers this long before the call's deadline, so that the client gets the answer and not the deadline.
 _MARGIN_SECONDS = 0.1
 
-_WATCH_RETRY_SECONDS = 5.0
-
 
 class JobService(job_service_pb2_grpc.JobServiceServicer):
     """Implements `autopilot.v1.JobService`."""
@@ -51,7 +54,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self._settings, self._store, self._hub, self._read_values = settings, store, hub, read_values
         self._read = RequestReader(settings)
         self._tokens = PageTokens(store.token_key())
-        self._waiting = 0
+        self.places = Places(limit=settings.watches, tenant_limit=settings.tenant_watches, observer=observer)
+        self._rate = SubmitRate(per_second=settings.tenant_submits_per_second, burst=settings.tenant_submit_burst)
 
     # --- submit, resume, cancel ---
 
@@ -60,15 +64,19 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     ) -> job_service_pb2.SubmitJobResponse:
         """Store a job and queue it."""
         self._refuse_when_draining()
-        workflow = self._store.workflow_get(request.workflow) if request.workflow else None
-        submission = self._read.submission(request, workflow)
+        caller = current_caller().identity
+        workflow = self._workflow(caller, request.workflow)
+        submission = self._read.submission(caller, request, workflow)
         if workflow is None:
             known = self._known(submission.request_id, submission.request_digest)
-            if known is None:
-                raise _no_workflow(request.workflow)
+            if known is None or not caller.may(Right.SUBMIT, known.spec.workflow):
+                raise workflow_not_found(request.workflow)
             return job_service_pb2.SubmitJobResponse(job=convert.job(known, no_payload), deduplicated=True)
+        caller.check_workflow("SubmitJob", workflow.name)
+        if self._known(submission.request_id, submission.request_digest) is None:
+            self._rate.take(caller.tenant)
         if not submission.spec.job_id:
-            spec = replace(submission.spec, job_id=str(uuid_utils.uuid7()))
+            spec = replace(submission.spec, job_id=scoped(caller.tenant, str(uuid_utils.uuid7())))
             submission = replace(submission, spec=spec)
         submitted = await self._store.job_submit(submission)
         job = convert.job(submitted.job, no_payload)
@@ -79,11 +87,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     ) -> job_service_pb2.ResumeResponse:
         """Continue a job."""
         self._refuse_when_draining()
-        resumption = self._read.resumption(request)
+        caller = current_caller().identity
+        resumption = self._read.resumption(caller, request)
         if request.HasField("answer") or request.answers:
-            job = self._store.job_get(request.job_id, payloads=False)
+            job = self._controlled(caller, resumption.job_id)
             resumption = self._read.with_answers_checked(resumption, job)
-        resumed = await self._store.job_resume(resumption)
+        resumed = await self._store.job_resume(resumption, admit=partial(caller.check_job, "Resume"))
         return job_service_pb2.ResumeResponse(
             job=convert.job(resumed.job, no_payload), deduplicated=resumed.deduplicated
         )
@@ -92,8 +101,15 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.CancelRequest, context: Context
     ) -> job_service_pb2.CancelResponse:
         """Ask a job to stop."""
-        reason, grace = self._read.cancel(request)
-        job = await self._store.job_cancel(request.job_id, reason=reason, etag=request.etag, grace_period=grace)
+        caller = current_caller().identity
+        job_id, reason, grace = self._read.cancel(caller, request)
+        job = await self._store.job_cancel(
+            job_id,
+            reason=reason,
+            etag=request.etag,
+            grace_period=grace,
+            admit=partial(caller.check_job, "Cancel"),
+        )
         return job_service_pb2.CancelResponse(job=convert.job(job, no_payload))
 
     # --- reading ---
@@ -102,18 +118,20 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.GetStatusRequest, context: Context
     ) -> job_service_pb2.GetStatusResponse:
         """Return a job, at once or once it is finished or INTERRUPTED."""
-        full, wait = self._read.status(request)
+        caller = current_caller()
+        job_id, full, wait = self._read.status(caller.identity, request)
         if wait:
-            await self._wait(request.job_id, _bounded(wait, context))
-        job = self._job(request.job_id, payloads=full)
+            await self._wait(caller, job_id, _bounded(wait, context))
+        job = self._job(caller.identity, "GetStatus", job_id, payloads=full)
         return job_service_pb2.GetStatusResponse(job=convert.job(job, self._writer(request, full)))
 
     async def ListJobs(  # noqa: N802
         self, request: job_service_pb2.ListJobsRequest, context: Context
     ) -> job_service_pb2.ListJobsResponse:
         """List jobs, newest first."""
-        job_filter, size, full = self._read.job_list(request)
-        query = ("jobs", sorted(job_filter.states), replace(job_filter, states=frozenset()))
+        job_filter, size, full = self._read.job_list(current_caller().identity, request)
+        # Not bound to the rights, which may change between two pages.
+        query = ("jobs", sorted(job_filter.states), replace(job_filter, states=frozenset(), patterns=None))
         position = self._tokens.read(query, request.page_token)
         after = None if position is None else PageKey(create_time=position[0], job_id=position[1])
         jobs = self._store.job_list(job_filter, limit=size + 1, after=after, payloads=full)
@@ -129,12 +147,13 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.ListCheckpointsRequest, context: Context
     ) -> job_service_pb2.ListCheckpointsResponse:
         """List a job's checkpoints, newest first."""
-        size, full = self._read.checkpoint_list(request)
-        query = ("checkpoints", request.job_id)
+        caller = current_caller().identity
+        job_id, size, full = self._read.checkpoint_list(caller, request)
+        query = ("checkpoints", job_id)
         position = self._tokens.read(query, request.page_token)
-        job = self._job(request.job_id, payloads=False)
+        job = self._job(caller, "ListCheckpoints", job_id, payloads=False)
         before = None if position is None else position[0]
-        found = self._store.checkpoints_list(request.job_id, limit=size + 1, before=before)
+        found = self._store.checkpoints_list(job_id, limit=size + 1, before=before)
         messages = await self._with_values(job, found[:size], request, full)
         shown = messages[: _fitting(messages)]
         response = job_service_pb2.ListCheckpointsResponse(checkpoints=shown)
@@ -161,24 +180,29 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.ListWorkflowsRequest, context: Context
     ) -> job_service_pb2.ListWorkflowsResponse:
         """List the workflows, by name."""
-        size = self._read.workflow_list(request)
-        position = self._tokens.read("workflows", request.page_token)
-        found = self._store.workflow_list(limit=size + 1, after="" if position is None else position[0])
+        caller = current_caller().identity
+        size = self._read.workflow_list(caller, request)
+        query = ("workflows", caller.tenant)
+        position = self._tokens.read(query, request.page_token)
+        found = self._store.workflow_list(
+            limit=size + 1, after="" if position is None else position[0], patterns=caller.patterns(Right.READ)
+        )
         messages = [convert.workflow(workflow) for workflow in found[:size]]
         shown = messages[: _fitting(messages)]
         response = job_service_pb2.ListWorkflowsResponse(workflows=shown)
         if len(shown) < len(found):
-            response.next_page_token = self._tokens.make("workflows", [found[len(shown) - 1].name])
+            response.next_page_token = self._tokens.make(query, [found[len(shown) - 1].name])
         return response
 
     async def WatchProgress(  # type: ignore[override]  # noqa: N802 - it gives bytes, see errors.py
         self, request: job_service_pb2.WatchProgressRequest, context: Context
     ) -> AsyncIterator[bytes]:
         """Stream a job's events. Gives serialized responses."""
-        spec = self._read.watch(request)
+        caller = current_caller()
+        spec = self._read.watch(caller.identity, request)
         self._refuse_when_draining()
-        with self._place_to_wait():
-            watch = Watch(store=self._store, hub=self._hub, spec=spec, observer=self._observer)
+        with self.places.place(caller.tenant):
+            watch = Watch(store=self._store, hub=self._hub, spec=spec, caller=caller, observer=self._observer)
             async for message in watch.messages():
                 yield message
 
@@ -188,17 +212,22 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.DeleteJobRequest, context: Context
     ) -> job_service_pb2.DeleteJobResponse:
         """Delete a finished job."""
-        job_id = self._read.job_id(request.job_id)
-        deleted = await self._store.job_delete(job_id, etag=request.etag)
+        caller = current_caller().identity
+        job_id = self._read.job_id(caller, request.job_id)
+        admit = partial(caller.check_job, "DeleteJob")
+        deleted = await self._store.job_delete(job_id, etag=request.etag, admit=admit)
         if not deleted and not request.allow_missing:
-            raise _no_job(job_id)
+            raise job_not_found(request.job_id)
         return job_service_pb2.DeleteJobResponse()
 
     async def PruneJobs(  # noqa: N802
         self, request: job_service_pb2.PruneJobsRequest, context: Context
     ) -> job_service_pb2.PruneJobsResponse:
         """Delete what finished jobs left behind, in batches: others write between them."""
-        job_filter, finished_for = self._read.prune(request)
+        caller = current_caller().identity
+        job_filter, finished_for = self._read.prune(caller, request)
+        if job_filter.workflow:
+            _check_prune(caller, job_filter.workflow)
         total = job_service_pb2.PruneJobsResponse()
         finished_before = now() - finished_for
         batch = Pruned(0, 0, more=True)
@@ -217,11 +246,23 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     # --- parts ---
 
-    def _job(self, job_id: str, *, payloads: bool) -> Job:
+    def _job(self, caller: Identity, method: str, job_id: str, *, payloads: bool) -> Job:
         job = self._store.job_get(job_id, payloads=payloads)
         if job is None:
-            raise _no_job(job_id)
+            raise job_not_found(public(job_id))
+        caller.check_job(method, job_id, job.spec.workflow)
         return job
+
+    def _controlled(self, caller: Identity, job_id: str) -> Job | None:
+        """A job to check answers against, if the caller may give them."""
+        job = self._store.job_get(job_id, payloads=False)
+        return job if job is not None and caller.may(Right.CONTROL, job.spec.workflow) else None
+
+    def _workflow(self, caller: Identity, name: str) -> Workflow | None:
+        """A workflow, if the caller may know of it."""
+        workflow = self._store.workflow_get(name) if name else None
+        known = caller.may(Right.SUBMIT, name) or caller.may(Right.READ, name)
+        return workflow if known else None
 
     def _known(self, request_id: str, digest: bytes) -> Job | None:
         return self._store.job_get_by_request(request_id, digest) if request_id else None
@@ -237,36 +278,21 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         write = as_text if request.payload_format == job_pb2.PAYLOAD_FORMAT_JSON_TEXT else as_value
         return Budget(write, MESSAGE_BYTES - _OVERHEAD)
 
-    @contextmanager
-    def _place_to_wait(self) -> Iterator[None]:
-        """A place among the watches and waits. LimitExceededError when all are taken."""
-        limit = self._settings.watches
-        if self._waiting >= limit:
-            raise LimitExceededError(
-                f"{limit} watches and waits are open, and the server takes no more.",
-                retry_delay=_WATCH_RETRY_SECONDS,
-                limit=limit,
-                name="watches",
-            )
-        self._waiting += 1
-        self._observer.waiter_came()
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-            self._observer.waiter_went()
-
-    async def _wait(self, job_id: str, seconds: float) -> None:
+    async def _wait(self, caller: Caller, job_id: str, seconds: float) -> None:
         """Wait until a job is finished or INTERRUPTED, woken by the commit."""
         self._refuse_when_draining()
         end = asyncio.get_running_loop().time() + seconds
-        with self._place_to_wait(), self._hub.watch(job_id) as channel:
-            while self._job(job_id, payloads=False).state not in FINISHED | {JobState.INTERRUPTED}:
+        with self.places.place(caller.tenant), self._hub.watch(job_id) as channel:
+            while True:
+                job = self._job(caller.identity, "GetStatus", job_id, payloads=False)
+                if job.state in FINISHED | {JobState.INTERRUPTED}:
+                    return
                 left = end - asyncio.get_running_loop().time()
                 if left <= 0:
                     return
                 await channel.news(min(left, self._hub.poll_seconds))
                 self._refuse_when_draining()
+                caller.check_reader(job.spec.workflow)
 
 
 def _bounded(wait: Micros, context: Context) -> float:
@@ -286,11 +312,7 @@ def _fitting(messages: Sequence[Any]) -> int:
     return len(messages)
 
 
-def _no_job(job_id: str) -> JobNotFoundError:
-    return JobNotFoundError(f"There is no job {job_id!r}.", job_id=job_id)
-
-
-def _no_workflow(name: str) -> WorkflowNotFoundError:
-    return WorkflowNotFoundError(
-        f"There is no workflow {name!r} here. ListWorkflows names those that there are.", workflow=name
-    )
+def _check_prune(caller: Identity, workflow: str) -> None:
+    """MethodForbiddenError for a workflow that the caller sees. Of others there is nothing to prune for it."""
+    with suppress(WorkflowNotFoundError):
+        caller.check_workflow("PruneJobs", workflow)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from autopilot_server.api.credentials import Caller
 from autopilot_server.api.events import through_field
 from autopilot_server.api.hub import TOKENS_WAITING, Channel, Frame, Hub
 from autopilot_server.jobs.errors import (
@@ -12,8 +13,10 @@ from autopilot_server.jobs.errors import (
     SequenceOutOfRangeError,
     ServerDrainingError,
     StorageUnavailableError,
+    job_not_found,
 )
 from autopilot_server.jobs.states import FINISHED
+from autopilot_server.jobs.tenants import public
 from autopilot_server.observer import Observer
 from autopilot_server.storage.store import EventPage, Store
 
@@ -43,10 +46,11 @@ def draining() -> ServerDrainingError:
 class Watch:
     """One watch. All that it keeps is its place in the log."""
 
-    def __init__(self, *, store: Store, hub: Hub, spec: WatchSpec, observer: Observer) -> None:
+    def __init__(self, *, store: Store, hub: Hub, spec: WatchSpec, caller: Caller, observer: Observer) -> None:
         """Prepare; `messages` runs it."""
         self._observer = observer
-        self._store, self._hub, self._spec = store, hub, spec
+        self._store, self._hub, self._spec, self._caller = store, hub, spec, caller
+        self._workflow = ""
         self._place = spec.after_sequence
         self._tokens: deque[bytes] | None = deque(maxlen=TOKENS_WAITING) if spec.include_tokens else None
         self._more = False
@@ -64,6 +68,7 @@ class Watch:
             while True:
                 if self._hub.draining:
                     raise draining()
+                self._caller.check_reader(self._workflow)
                 for message in self._ready(channel):
                     yield message
                     spoke = self._loop.time()
@@ -94,10 +99,11 @@ class Watch:
         """The cursor must lie in the log."""
         after = self._spec.after_sequence
         if after > page.latest_sequence or after + 1 < page.oldest_sequence:
+            job_id = public(self._spec.job_id)
             raise SequenceOutOfRangeError(
-                f"after_sequence {after} is out of range: job {self._spec.job_id!r} has events "
+                f"after_sequence {after} is out of range: job {job_id!r} has events "
                 f"{page.oldest_sequence} to {page.latest_sequence}.",
-                job_id=self._spec.job_id,
+                job_id=job_id,
                 oldest_sequence=page.oldest_sequence,
                 latest_sequence=page.latest_sequence,
             )
@@ -107,7 +113,9 @@ class Watch:
             self._spec.job_id, after_sequence=self._place, limit=READ_EVENTS, max_bytes=READ_BYTES
         )
         if page is None:
-            raise JobNotFoundError(f"There is no job {self._spec.job_id!r}.", job_id=self._spec.job_id)
+            raise job_not_found(public(self._spec.job_id))
+        self._caller.identity.check_job("WatchProgress", self._spec.job_id, page.workflow)
+        self._workflow = page.workflow
         if page.latest_sequence < self._place and self._place > self._spec.after_sequence:
             # Another job has the id now.
             raise self._gone()
@@ -174,4 +182,5 @@ class Watch:
             channel.forget()
 
     def _gone(self) -> JobNotFoundError:
-        return JobNotFoundError(f"Job {self._spec.job_id!r} was deleted.", job_id=self._spec.job_id)
+        job_id = public(self._spec.job_id)
+        return JobNotFoundError(f"Job {job_id!r} was deleted.", job_id=job_id)

@@ -41,6 +41,7 @@ from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.job import JobError, JobErrorReason, now
 from autopilot_server.jobs.progress import ProgressEstimate
 from autopilot_server.jobs.states import JobState
+from autopilot_server.jobs.tenants import public, tenant_of
 from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Claim, EncodeEvent, Fence, RunEnd, RunUpdate, Store
 
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 1.0
 
 # Entries of `configurable` that a job's context may not set.
-RESERVED = frozenset({"thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map", "job_id", "attempt"})
+RESERVED = frozenset({"thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map", "job_id", "tenant", "attempt"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +285,9 @@ class Run:
 
     def _make_recorder(self) -> Recorder:
         descriptor, services, job = self._workflow.descriptor, self._services, self.claim.job
-        statistics = services.store.workflow_statistics(descriptor.name, descriptor.revision)
+        statistics = services.store.workflow_statistics(
+            descriptor.name, descriptor.revision, tenant=tenant_of(job.job_id)
+        )
         return Recorder(
             store=services.store,
             claim=self.claim,
@@ -305,8 +308,9 @@ class Run:
         configurable = {
             **_context_entries(job.spec.context),
             "thread_id": job.spec.thread_id,
-            # For steps that make their effects idempotent.
-            "job_id": job.job_id,
+            # For steps that make their effects idempotent: a job's id is unique within its tenant.
+            "job_id": public(job.job_id),
+            "tenant": tenant_of(job.job_id),
             "attempt": job.attempt,
             **private.run_keys(
                 saver=self._saver,

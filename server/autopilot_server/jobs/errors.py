@@ -151,10 +151,34 @@ class StorageUnavailableError(ServiceError):
     code, reason = "UNAVAILABLE", "STORAGE_UNAVAILABLE"
 
 
+class CredentialsInvalidError(ServiceError):
+    """Nobody knows the caller's credentials, or they are no good any more."""
+
+    code, reason = "UNAUTHENTICATED", "CREDENTIALS_INVALID"
+
+
+class MethodForbiddenError(ServiceError):
+    """Metadata: `method`."""
+
+    code, reason = "PERMISSION_DENIED", "METHOD_FORBIDDEN"
+
+
 class InternalError(ServiceError):
     """A fault of the program. Metadata: `error_id`, also in the log."""
 
     code, reason = "INTERNAL", "INTERNAL_ERROR"
+
+
+def job_not_found(job_id: str) -> JobNotFoundError:
+    """The error for a job that is not there for the caller. `job_id`: as clients know it."""
+    return JobNotFoundError(f"There is no job {job_id!r}.", job_id=job_id)
+
+
+def workflow_not_found(name: str) -> WorkflowNotFoundError:
+    """The error for a workflow that is not there for the caller."""
+    return WorkflowNotFoundError(
+        f"There is no workflow {name!r} here. ListWorkflows names those that there are.", workflow=name
+    )
 
 
 class StaleRunError(Exception):

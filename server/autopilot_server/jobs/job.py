@@ -197,6 +197,9 @@ class JobFilter:
     """Inclusive."""
     created_before: Micros | None = None
     """Exclusive."""
+    tenant: str = ""
+    patterns: tuple[str, ...] | None = None
+    """Names of workflows with * and ?: only jobs of these. None: of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

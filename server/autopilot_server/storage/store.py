@@ -1,5 +1,8 @@
 """The storage protocol. Its docstrings are promises; `tests/storage` proves each of them on every backend.
 
+Ids of jobs, threads and requests are scoped by their tenant, see jobs/tenants.py: a job is found by its own tenant
+only. Errors name them as clients know them.
+
 Reads are short and indexed, and are made inline on any thread. Writes are queued when they are called, in the order
 of the calls, and return a `Write`: await it on an event loop, or call `result()` on a thread. It resolves after the
 commit. A write that fails changes nothing and fails alone. A caller may drop a `Write`; it is carried out all the
@@ -8,7 +11,8 @@ same.
 Errors of any write and read: StorageUnavailableError when the database is away, locked or full; the write then did
 not happen. Every commit that changes a job rings the doorbell, afterwards, with what it changed.
 
-An `etag` argument: empty means any; EtagMismatchError when it is not the job's. A `fence` argument: the run must
+An `etag` argument: empty means any; EtagMismatchError when it is not the job's. An `admit` argument: see Admit; asked
+when the job is found, before anything else of it is looked at. A `fence` argument: the run must
 still hold the job, that is, its token stands in the job's row; else StaleRunError and nothing is written.
 """
 
@@ -36,6 +40,14 @@ from autopilot_server.jobs.job import (
 from autopilot_server.jobs.states import JobState
 
 T_co = TypeVar("T_co", covariant=True)
+
+Admit = Callable[[str, str], None]
+"""Called inside a transaction with a job's id and its workflow, before anything of the job is told or changed: raises
+what refuses the caller."""
+
+
+def anybody(job_id: str, workflow: str) -> None:
+    """Admits every caller."""
 
 
 class Write(Protocol[T_co]):
@@ -67,6 +79,10 @@ class Submission:
     """Digest of the request's canonical contents: equal for requests that ask for the same."""
     unfinished_limit: int
     """Refuse the job when as many unfinished ones exist."""
+    tenant_unfinished_limit: int | None = None
+    """The same for those of the job's tenant. None: no limit of its own."""
+    admit: Admit = anybody
+    """Asked about the job that is forked from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,7 @@ class EventPage:
     oldest_sequence: int
     """Oldest stored sequence, `latest_sequence` + 1 when there is none."""
     state: JobState
+    workflow: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +304,7 @@ class Store(Protocol):
         A known request_id with the same digest gives the job as it is now, with another RequestIdReusedError. Then
         in this order: JobAlreadyExistsError; with fork_from JobNotFoundError, CheckpointNotFoundError, and
         FieldInvalidError when the source is of another workflow; ThreadBusyError when an unfinished job uses the
-        thread; LimitExceededError (name `unfinished_jobs`).
+        thread; LimitExceededError (name `tenant_unfinished_jobs` or `unfinished_jobs`).
 
         A thread of its own is one that no job uses or used: named like the job, unless that name is taken.
 
@@ -309,7 +326,9 @@ class Store(Protocol):
         """Read a page of jobs, newest first. Its cost does not grow with how far behind the newest it begins."""
         ...
 
-    def job_cancel(self, job_id: str, *, reason: str, etag: str, grace_period: Micros) -> Write[Job]:
+    def job_cancel(
+        self, job_id: str, *, reason: str, etag: str, grace_period: Micros, admit: Admit = anybody
+    ) -> Write[Job]:
         """Cancel a job: PENDING and INTERRUPTED become CANCELLED, RUNNING becomes CANCELLING with a deadline
         `grace_period` from now. With a grace period of 0 a RUNNING or CANCELLING job goes on to CANCELLED in the
         same transaction (both moves are in the log), and its run is fenced off. A CANCELLING job's deadline is only
@@ -320,7 +339,7 @@ class Store(Protocol):
         """
         ...
 
-    def job_resume(self, resumption: Resumption) -> Write[Submitted]:
+    def job_resume(self, resumption: Resumption, *, admit: Admit = anybody) -> Write[Submitted]:
         """Make an INTERRUPTED, FAILED or CANCELLED job PENDING, with its answers or its start point stored.
 
         In this order: JobNotFoundError; a known request_id of this job with the same digest gives the job as it is now,
@@ -336,10 +355,10 @@ class Store(Protocol):
         """
         ...
 
-    def job_delete(self, job_id: str, *, etag: str) -> Write[bool]:
+    def job_delete(self, job_id: str, *, etag: str, admit: Admit = anybody) -> Write[bool]:
         """Delete a finished job with its events, answers and requests; its thread's checkpoints go with the last job on
-        the thread, until then they are nobody's. False when there is no such job. EtagMismatchError,
-        JobStateConflictError (unfinished)."""
+        the thread, until then they are nobody's. False when there is no such job, or `admit` says so.
+        EtagMismatchError, JobStateConflictError (unfinished)."""
         ...
 
     def jobs_prune(
@@ -448,12 +467,12 @@ class Store(Protocol):
         """Read one."""
         ...
 
-    def workflow_list(self, *, limit: int, after: str) -> Sequence[Workflow]:
-        """Read a page, ordered by name."""
+    def workflow_list(self, *, limit: int, after: str, patterns: Sequence[str] | None = None) -> Sequence[Workflow]:
+        """Read a page, ordered by name, of those whose names match a pattern if there are any."""
         ...
 
-    def workflow_statistics(self, name: str, revision: str) -> WorkflowStatistics:
-        """Read the running means; zeros when no job of the revision has succeeded."""
+    def workflow_statistics(self, name: str, revision: str, *, tenant: str = "") -> WorkflowStatistics:
+        """Read a tenant's running means; zeros when none of its jobs of the revision has succeeded."""
         ...
 
     # Operation

@@ -12,5 +12,5 @@ UNION ALL
 SELECT job_id, 'labels' FROM jobs AS j
 WHERE (SELECT count(*) FROM json_each(j.labels)) <> (
     SELECT count(*) FROM json_each(j.labels) AS l JOIN labels AS i
-        ON i.key = l.key AND i.value = l.value AND i.create_time = j.create_time AND i.job_id = j.job_id
+        ON i.key = iif(j.tenant = '', l.key, j.tenant || char(31) || l.key) AND i.value = l.value AND i.create_time = j.create_time AND i.job_id = j.job_id
 )

@@ -1,5 +1,5 @@
 INSERT INTO jobs (
-    job_id, workflow, thread_id, labels, priority, scheduled_time, execution_timeout, max_attempts,
+    job_id, tenant, workflow, thread_id, labels, priority, scheduled_time, execution_timeout, max_attempts,
     initial_backoff, max_backoff, backoff_multiplier, fork_job_id, fork_checkpoint_id, retention,
     interrupt_before, interrupt_after, step_limit, request_id, request_digest, create_time, state,
     version, latest_sequence, update_time, progress, checkpoint_id, checkpoints, next_steps,
@@ -8,7 +8,7 @@ INSERT INTO jobs (
     passed_breakpoint, run_token, worker_id, claim_time, deadline, elapsed, budget_spent
 )
 VALUES (
-    :job_id, :workflow, :thread_id, :labels, :priority, :scheduled_time, :execution_timeout,
+    :job_id, :tenant, :workflow, :thread_id, :labels, :priority, :scheduled_time, :execution_timeout,
     :max_attempts, :initial_backoff, :max_backoff, :backoff_multiplier, :fork_job_id,
     :fork_checkpoint_id, :retention, :interrupt_before, :interrupt_after, :step_limit, :request_id,
     :request_digest, :create_time, :state, :version, :latest_sequence, :update_time, :progress,

@@ -4,6 +4,7 @@ SELECT j.*
 FROM {source}
     AND (j.create_time, j.job_id) < (:after_time, :after_id)
     AND (:workflow = '' OR j.workflow = :workflow)
+    AND (:patterns IS NULL OR EXISTS (SELECT 1 FROM json_each(:patterns) AS p WHERE j.workflow GLOB p.value))
     AND (:thread_id = '' OR j.thread_id = :thread_id)
     AND (:created_after IS NULL OR j.create_time >= :created_after)
     AND (:created_before IS NULL OR j.create_time < :created_before)

@@ -1,2 +1,2 @@
 jobs AS j INDEXED BY jobs_by_state
-WHERE j.state = :state
+WHERE j.tenant = :tenant AND j.state = :state

@@ -1,2 +1,2 @@
 jobs AS j INDEXED BY jobs_by_time
-WHERE TRUE
+WHERE j.tenant = :tenant

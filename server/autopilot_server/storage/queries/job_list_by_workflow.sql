@@ -1,2 +1,2 @@
 jobs AS j INDEXED BY jobs_by_workflow
-WHERE j.workflow = :workflow AND j.state = :state
+WHERE j.tenant = :tenant AND j.workflow = :workflow AND j.state = :state

@@ -3,20 +3,22 @@
 import json
 from typing import Any
 
+from autopilot_server.jobs.errors import JobNotFoundError
 from autopilot_server.jobs.job import JobFilter, Micros
 from autopilot_server.jobs.states import FINISHED
 from autopilot_server.storage.sqlite.listing import list_rows
 from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, load_workflow
-from autopilot_server.storage.sqlite.submissions import check_etag, state_conflict
+from autopilot_server.storage.sqlite.rows import Row, label_row, load_workflow
+from autopilot_server.storage.sqlite.submissions import check_etag, find_job, state_conflict
 from autopilot_server.storage.sqlite.writer import Transaction
-from autopilot_server.storage.store import PageKey, Pruned
+from autopilot_server.storage.store import Admit, PageKey, Pruned
 
 
-def delete(transaction: Transaction, job_id: str, wanted_etag: str) -> bool:
+def delete(transaction: Transaction, job_id: str, wanted_etag: str, admit: Admit) -> bool:
     """See Store.job_delete."""
-    row = transaction.row(SQL.job_get, {"job_id": job_id})
-    if row is None:
+    try:
+        row = find_job(transaction, job_id, admit)
+    except JobNotFoundError:
         return False
     check_etag(row, wanted_etag)
     if row["state"] not in FINISHED:
@@ -88,7 +90,7 @@ class _Threads:
 def _delete(transaction: Transaction, row: Row) -> None:
     job = {"job_id": row["job_id"]}
     for key, value in json.loads(row["labels"]).items():
-        transaction.execute(SQL.label_delete, job | {"key": key, "value": value, "create_time": row["create_time"]})
+        transaction.execute(SQL.label_delete, label_row(row, key, value))
     for statement in (
         SQL.event_delete,
         SQL.interrupt_delete,

@@ -7,6 +7,7 @@ from typing import Any
 
 from autopilot_server.jobs.job import JobFilter, Micros
 from autopilot_server.jobs.states import JobState
+from autopilot_server.jobs.tenants import scoped
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import Row, dumps
 from autopilot_server.storage.store import PageKey
@@ -31,33 +32,45 @@ def list_rows(
     parameters: dict[str, Any] = {
         "after_time": key.create_time,
         "after_id": key.job_id,
+        "tenant": job_filter.tenant,
         "workflow": job_filter.workflow,
+        "patterns": None if job_filter.patterns is None else dumps(job_filter.patterns),
         "thread_id": job_filter.thread_id,
         "created_after": job_filter.created_after,
         "created_before": job_filter.created_before,
         "finished_before": finished_before,
-        "labels": dumps(dict(job_filter.labels)),
+        "labels": dumps({scoped(job_filter.tenant, key): value for key, value in job_filter.labels.items()}),
         "limit": limit,
     }
-    source, parameters_of_source, by_state = _source(job_filter, bool(states))
+    source, places = _source(execute, job_filter, parameters, states)
     sql = SQL.job_list.replace("{source}", source.strip()).replace("{key}", _key(source))
-    wanted: list[JobState | None] = [*states] if states else list(JobState) if by_state else [None]
-    pages = [execute(sql, parameters | parameters_of_source | {"state": state}).fetchall() for state in wanted]
+    pages = [execute(sql, parameters | place).fetchall() for place in places]
     return list(islice(merge(*pages, key=_order, reverse=True), limit))
 
 
-def _source(job_filter: JobFilter, has_states: bool) -> tuple[str, dict[str, Any], bool]:
-    """The index to read from, its parameters, and whether it needs a state."""
+def _source(
+    execute: Execute, job_filter: JobFilter, parameters: dict[str, Any], states: Collection[JobState]
+) -> tuple[str, list[dict[str, Any]]]:
+    """The index to read from, and the parameters of each place in it to read a page from."""
+    any_state: list[JobState | None] = [*states] or [None]
     if job_filter.thread_id:
-        return SQL.job_list_by_thread, {}, False
+        return SQL.job_list_by_thread, [{"state": state} for state in any_state]
     if job_filter.labels:
         key, value = next(iter(job_filter.labels.items()))
-        return SQL.job_list_by_label, {"label_key": key, "label_value": value}, False
-    if job_filter.workflow:
-        return SQL.job_list_by_workflow, {}, True
-    if has_states:
-        return SQL.job_list_by_state, {}, True
-    return SQL.job_list_by_time, {}, False
+        label = {"label_key": scoped(job_filter.tenant, key), "label_value": value}
+        return SQL.job_list_by_label, [label | {"state": state} for state in any_state]
+    if job_filter.workflow or job_filter.patterns is not None:
+        # Each workflow has a place of its own: what the caller may not see costs nothing.
+        names = [job_filter.workflow] if job_filter.workflow else _workflows(execute, parameters)
+        every_state = [*states] or list(JobState)
+        return SQL.job_list_by_workflow, [{"workflow": n, "state": state} for n in names for state in every_state]
+    if states:
+        return SQL.job_list_by_state, [{"state": state} for state in states]
+    return SQL.job_list_by_time, [{}]
+
+
+def _workflows(execute: Execute, parameters: dict[str, Any]) -> list[str]:
+    return [row["name"] for row in execute(SQL.job_list_workflows, parameters)]
 
 
 def _key(source: str) -> str:

@@ -21,6 +21,7 @@ from autopilot_server.jobs.job import (
     Workflow,
 )
 from autopilot_server.jobs.states import OWNED, JobState
+from autopilot_server.jobs.tenants import scoped, tenant_of
 from autopilot_server.storage.store import CheckpointPut, CheckpointRow, Submission
 
 Row = sqlite3.Row | dict[str, Any]
@@ -185,6 +186,7 @@ def new_job_row(submission: Submission, thread_id: str, create_time: Micros, now
     policy = spec.retry_policy
     return {
         "job_id": spec.job_id,
+        "tenant": tenant_of(spec.job_id),
         "workflow": spec.workflow,
         "thread_id": thread_id,
         "labels": dumps(dict(spec.labels)),
@@ -233,6 +235,16 @@ def new_job_row(submission: Submission, thread_id: str, create_time: Micros, now
         "deadline": None,
         "elapsed": 0,
         "budget_spent": 0,
+    }
+
+
+def label_row(row: Row, key: str, value: str) -> dict[str, Any]:
+    """A label of a job as the parameters of label_insert and label_delete: found by its tenant only."""
+    return {
+        "key": scoped(row["tenant"], key),
+        "value": value,
+        "create_time": row["create_time"],
+        "job_id": row["job_id"],
     }
 
 

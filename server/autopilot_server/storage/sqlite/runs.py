@@ -7,6 +7,7 @@ from typing import Any
 from autopilot_server.jobs.errors import StaleRunError
 from autopilot_server.jobs.job import JobError, JobErrorReason, Progress
 from autopilot_server.jobs.states import JobState
+from autopilot_server.jobs.tenants import scoped
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import (
     Row,
@@ -168,7 +169,7 @@ class Runs:
             transaction.execute(
                 SQL.statistics_add,
                 {
-                    "name": row["workflow"],
+                    "name": scoped(row["tenant"], row["workflow"]),
                     "revision": row["workflow_revision"],
                     "steps": float(end.steps),
                     "elapsed": float(elapsed(row, transaction.now)),

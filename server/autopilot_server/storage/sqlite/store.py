@@ -8,6 +8,7 @@ from pathlib import Path
 from autopilot_server.doorbell import Doorbell, StoredEvent
 from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
 from autopilot_server.jobs.states import JobState
+from autopilot_server.jobs.tenants import scoped
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite import deletion
 from autopilot_server.storage.sqlite.connections import Readers
@@ -30,6 +31,7 @@ from autopilot_server.storage.sqlite.submissions import Submissions, check_diges
 from autopilot_server.storage.sqlite.transitions import Mover
 from autopilot_server.storage.sqlite.writer import Transaction, Writer
 from autopilot_server.storage.store import (
+    Admit,
     CheckpointRow,
     Claim,
     EncodeEvent,
@@ -46,6 +48,7 @@ from autopilot_server.storage.store import (
     Submitted,
     Write,
     WriteRow,
+    anybody,
 )
 
 # More rows than any history has.
@@ -130,14 +133,16 @@ class SqliteStore:
     def _load(self, connection: sqlite3.Connection, row: Row, *, payloads: bool) -> Job:
         return _load(connection, row, payloads, self._clock())
 
-    def job_cancel(self, job_id: str, *, reason: str, etag: str, grace_period: Micros) -> Write[Job]:
-        return self._writer.submit(lambda t: self._submissions.cancel(t, job_id, reason, etag, grace_period))
+    def job_cancel(
+        self, job_id: str, *, reason: str, etag: str, grace_period: Micros, admit: Admit = anybody
+    ) -> Write[Job]:
+        return self._writer.submit(lambda t: self._submissions.cancel(t, job_id, reason, etag, grace_period, admit))
 
-    def job_resume(self, resumption: Resumption) -> Write[Submitted]:
-        return self._writer.submit(lambda t: self._submissions.resume(t, resumption))
+    def job_resume(self, resumption: Resumption, *, admit: Admit = anybody) -> Write[Submitted]:
+        return self._writer.submit(lambda t: self._submissions.resume(t, resumption, admit))
 
-    def job_delete(self, job_id: str, *, etag: str) -> Write[bool]:
-        return self._writer.submit(lambda t: deletion.delete(t, job_id, etag))
+    def job_delete(self, job_id: str, *, etag: str, admit: Admit = anybody) -> Write[bool]:
+        return self._writer.submit(lambda t: deletion.delete(t, job_id, etag, admit))
 
     def jobs_prune(
         self,
@@ -244,12 +249,13 @@ class SqliteStore:
         row = self._readers.row(SQL.workflow_get, {"name": name})
         return None if row is None else load_workflow(row["descriptor"])
 
-    def workflow_list(self, *, limit: int, after: str) -> Sequence[Workflow]:
-        rows = self._readers.rows(SQL.workflow_list, {"limit": limit, "after": after})
+    def workflow_list(self, *, limit: int, after: str, patterns: Sequence[str] | None = None) -> Sequence[Workflow]:
+        wanted = {"limit": limit, "after": after, "patterns": None if patterns is None else dumps(patterns)}
+        rows = self._readers.rows(SQL.workflow_list, wanted)
         return [load_workflow(row["descriptor"]) for row in rows]
 
-    def workflow_statistics(self, name: str, revision: str) -> WorkflowStatistics:
-        row = self._readers.row(SQL.statistics_get, {"name": name, "revision": revision})
+    def workflow_statistics(self, name: str, revision: str, *, tenant: str = "") -> WorkflowStatistics:
+        row = self._readers.row(SQL.statistics_get, {"name": scoped(tenant, name), "revision": revision})
         return WorkflowStatistics() if row is None else WorkflowStatistics(**dict(row))
 
     # --- operation ---
@@ -302,8 +308,8 @@ def _read_events(
             break
         events.append(StoredEvent(sequence, body, bool(has_payload)))
     cursor.close()
-    state, latest, oldest = row
-    return EventPage(tuple(events), latest, latest + 1 if oldest is None else oldest, JobState(state))
+    state, latest, oldest, workflow = row
+    return EventPage(tuple(events), latest, latest + 1 if oldest is None else oldest, JobState(state), workflow)
 
 
 def _publish(transaction: Transaction, workflows: Sequence[Workflow]) -> None:

@@ -10,22 +10,23 @@ from autopilot_server.jobs.errors import (
     FieldInvalidError,
     InterruptNotPendingError,
     JobAlreadyExistsError,
-    JobNotFoundError,
     JobStateConflictError,
     LimitExceededError,
     RequestIdReusedError,
     ThreadAdvancedError,
     ThreadBusyError,
     Violation,
+    job_not_found,
 )
 from autopilot_server.jobs.job import Job, Json, Micros, StartPoint
 from autopilot_server.jobs.states import CANCELLABLE, OWNED, RESUMABLE, JobState
+from autopilot_server.jobs.tenants import public, tenant_of
 from autopilot_server.storage.sqlite import forks
 from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, dump_start_point, etag, load_workflow, new_job_row
+from autopilot_server.storage.sqlite.rows import Row, dump_start_point, etag, label_row, load_workflow, new_job_row
 from autopilot_server.storage.sqlite.transitions import Mover, cancelled
 from autopilot_server.storage.sqlite.writer import Transaction
-from autopilot_server.storage.store import Resumption, Submission, Submitted
+from autopilot_server.storage.store import Admit, Resumption, Submission, Submitted, anybody
 
 LoadJob = Callable[[Transaction, Row], Job]
 
@@ -33,26 +34,23 @@ LoadJob = Callable[[Transaction, Row], Job]
 LIMIT_RETRY_SECONDS = 5.0
 
 
-def find_job(transaction: Transaction, job_id: str) -> Row:
-    """Read a job's row. JobNotFoundError."""
+def find_job(transaction: Transaction, job_id: str, admit: Admit = anybody) -> Row:
+    """Read a job's row. JobNotFoundError, and what `admit` raises."""
     row = transaction.row(SQL.job_get, {"job_id": job_id})
     if row is None:
-        raise job_not_found(job_id)
+        raise job_not_found(public(job_id))
+    admit(job_id, row["workflow"])
     return row
-
-
-def job_not_found(job_id: str) -> JobNotFoundError:
-    """The error for a job that does not exist."""
-    return JobNotFoundError(f"There is no job {job_id!r}.", job_id=job_id)
 
 
 def check_etag(row: Row, wanted: str) -> None:
     """EtagMismatchError when the job has changed."""
     current = etag(row)
     if wanted and wanted != current:
+        job_id = public(row["job_id"])
         raise EtagMismatchError(
-            f"Job {row['job_id']!r} has changed: its etag is {current!r} now. Read it again, then decide again.",
-            job_id=row["job_id"],
+            f"Job {job_id!r} has changed: its etag is {current!r} now. Read it again, then decide again.",
+            job_id=job_id,
             etag=current,
         )
 
@@ -61,8 +59,8 @@ def state_conflict(row: Row, method: str, allowed: str) -> JobStateConflictError
     """The error for a job that is in the wrong state."""
     state = JobState(row["state"]).name
     return JobStateConflictError(
-        f"{method} is not possible: job {row['job_id']!r} is {state}; it must be {allowed}.",
-        job_id=row["job_id"],
+        f"{method} is not possible: job {public(row['job_id'])!r} is {state}; it must be {allowed}.",
+        job_id=public(row["job_id"]),
         state=state,
         method=method,
     )
@@ -87,11 +85,12 @@ class Submissions:
                 check_digest(known["request_digest"], submission.request_digest, submission.request_id)
                 return Submitted(self._load_job(transaction, known), deduplicated=True)
         if transaction.row(SQL.job_get, {"job_id": spec.job_id}) is not None:
-            raise JobAlreadyExistsError(f"There is a job {spec.job_id!r} already.", job_id=spec.job_id)
+            job_id = public(spec.job_id)
+            raise JobAlreadyExistsError(f"There is a job {job_id!r} already.", job_id=job_id)
         fork = None if spec.fork_from is None else self._fork_source(transaction, submission)
         thread_id = spec.thread_id or _own_thread(transaction, spec.job_id)
         _check_thread_free(transaction, thread_id)
-        _check_room(transaction, submission.unfinished_limit)
+        _check_room(transaction, submission)
         row = new_job_row(submission, thread_id, self._create_time(transaction.now), transaction.now)
         if fork is not None:
             row |= forks.copy(transaction, fork, to_thread=thread_id, to_job=spec.job_id)
@@ -105,10 +104,7 @@ class Submissions:
         spec = submission.spec
         transaction.execute(SQL.payload_insert, {"job_id": spec.job_id, "input": spec.input, "context": spec.context})
         for key, value in spec.labels.items():
-            transaction.execute(
-                SQL.label_insert,
-                {"key": key, "value": value, "create_time": row["create_time"], "job_id": spec.job_id},
-            )
+            transaction.execute(SQL.label_insert, label_row(row, key, value))
 
     def _create_time(self, now: Micros) -> Micros:
         # Strictly growing, so that the order of jobs is total and a job's etag is never repeated.
@@ -119,9 +115,9 @@ class Submissions:
     def _fork_source(transaction: Transaction, submission: Submission) -> forks.Source:
         spec = submission.spec
         assert spec.fork_from is not None  # noqa: S101 - asked by the caller
-        source = find_job(transaction, spec.fork_from.job_id)
+        source = find_job(transaction, spec.fork_from.job_id, submission.admit)
         if source["workflow"] != spec.workflow:
-            text = f"job {spec.fork_from.job_id!r} is of workflow {source['workflow']!r}, not {spec.workflow!r}"
+            text = f"job {public(spec.fork_from.job_id)!r} is of workflow {source['workflow']!r}, not {spec.workflow!r}"
             raise FieldInvalidError(f"fork_from: {text}.", violations=[Violation("fork_from.job_id", text)])
         checkpoint_id = spec.fork_from.checkpoint_id or source["checkpoint_id"]
         _check_checkpoint(transaction, spec.fork_from.job_id, checkpoint_id)
@@ -131,9 +127,17 @@ class Submissions:
 
     # --- cancel ---
 
-    def cancel(self, transaction: Transaction, job_id: str, reason: str, wanted_etag: str, grace_period: Micros) -> Job:
+    def cancel(
+        self,
+        transaction: Transaction,
+        job_id: str,
+        reason: str,
+        wanted_etag: str,
+        grace_period: Micros,
+        admit: Admit,
+    ) -> Job:
         """See Store.job_cancel."""
-        row = find_job(transaction, job_id)
+        row = find_job(transaction, job_id, admit)
         state = JobState(row["state"])
         if state is not JobState.CANCELLED:
             check_etag(row, wanted_etag)
@@ -160,10 +164,10 @@ class Submissions:
 
     # --- resume ---
 
-    def resume(self, transaction: Transaction, resumption: Resumption) -> Submitted:
+    def resume(self, transaction: Transaction, resumption: Resumption, admit: Admit) -> Submitted:
         """See Store.job_resume."""
         job_id = resumption.job_id
-        row = find_job(transaction, job_id)
+        row = find_job(transaction, job_id, admit)
         request = {"job_id": job_id, "request_id": resumption.request_id}
         if resumption.request_id:
             known = transaction.row(SQL.resume_request_get, request)
@@ -205,6 +209,7 @@ class Submissions:
 def check_digest(stored: bytes, wanted: bytes, request_id: str) -> None:
     """RequestIdReusedError when a request_id was used for something else."""
     if stored != wanted:
+        request_id = public(request_id)
         raise RequestIdReusedError(
             f"request_id {request_id!r} was used before, for a request with other contents. "
             "Use a new one for each request, and the same one only to repeat it.",
@@ -223,26 +228,42 @@ def _check_thread_free(transaction: Transaction, thread_id: str) -> None:
     owner = transaction.row(SQL.job_get_unfinished_of_thread, {"thread_id": thread_id})
     if owner is not None:
         raise ThreadBusyError(
-            f"Thread {thread_id!r} is used by the unfinished job {owner['job_id']!r}: wait for it, or cancel it.",
-            thread_id=thread_id,
-            job_id=owner["job_id"],
+            f"Thread {public(thread_id)!r} is used by the unfinished job {public(owner['job_id'])!r}: wait for it, or "
+            "cancel it.",
+            thread_id=public(thread_id),
+            job_id=public(owner["job_id"]),
         )
 
 
-def _check_room(transaction: Transaction, limit: int) -> None:
-    count = transaction.row(SQL.job_count_unfinished, {"limit": limit})
-    if count is not None and count[0] >= limit:
-        raise LimitExceededError(
-            f"{limit} jobs are unfinished, and the server takes no more. Try again when some are finished.",
-            retry_delay=LIMIT_RETRY_SECONDS,
-            limit=limit,
-            name="unfinished_jobs",
-        )
+def _check_room(transaction: Transaction, submission: Submission) -> None:
+    limit = submission.tenant_unfinished_limit
+    if limit is not None:
+        of_tenant = {"tenant": tenant_of(submission.spec.job_id), "limit": limit}
+        if _count(transaction, SQL.job_count_unfinished_of_tenant, of_tenant) >= limit:
+            raise _no_room(f"{limit} of your jobs are unfinished", limit, "tenant_unfinished_jobs")
+    limit = submission.unfinished_limit
+    if _count(transaction, SQL.job_count_unfinished, {"limit": limit}) >= limit:
+        raise _no_room(f"{limit} jobs are unfinished", limit, "unfinished_jobs")
+
+
+def _count(transaction: Transaction, sql: str, parameters: dict[str, Any]) -> int:
+    found = transaction.row(sql, parameters)
+    return 0 if found is None else int(found[0])
+
+
+def _no_room(text: str, limit: int, name: str) -> LimitExceededError:
+    return LimitExceededError(
+        f"{text}, and the server takes no more. Try again when some are finished.",
+        retry_delay=LIMIT_RETRY_SECONDS,
+        limit=limit,
+        name=name,
+    )
 
 
 def _check_checkpoint(transaction: Transaction, job_id: str, checkpoint_id: str) -> None:
     if transaction.row(SQL.checkpoint_exists, {"job_id": job_id, "checkpoint_id": checkpoint_id}) is None:
         which = f"checkpoint {checkpoint_id!r}" if checkpoint_id else "checkpoint yet"
+        job_id = public(job_id)
         raise CheckpointNotFoundError(f"Job {job_id!r} has no {which}.", job_id=job_id, checkpoint_id=checkpoint_id)
 
 
@@ -251,17 +272,18 @@ def _check_newest_of_thread(transaction: Transaction, row: Row) -> None:
         SQL.job_get_newer_of_thread, {"thread_id": row["thread_id"], "create_time": row["create_time"]}
     )
     if newer is not None:
-        raise _thread_advanced(row, f"job {newer['job_id']!r}", newer["job_id"])
+        raise _thread_advanced(row, f"job {public(newer['job_id'])!r}", public(newer["job_id"]))
     place = {name: row[name] for name in ("thread_id", "checkpoint_id", "create_time")}
     if transaction.row(SQL.checkpoint_get_newer_of_thread, place) is not None:
         raise _thread_advanced(row, "a job that was deleted since", "")
 
 
 def _thread_advanced(row: Row, with_whom: str, newer_job_id: str) -> ThreadAdvancedError:
+    thread_id, job_id = public(row["thread_id"]), public(row["job_id"])
     return ThreadAdvancedError(
-        f"Thread {row['thread_id']!r} has gone on with {with_whom}: job {row['job_id']!r} cannot be resumed. "
-        "Submit a job with fork_from to go on from its checkpoint.",
-        thread_id=row["thread_id"],
+        f"Thread {thread_id!r} has gone on with {with_whom}: job {job_id!r} cannot be resumed. Submit a job with "
+        "fork_from to go on from its checkpoint.",
+        thread_id=thread_id,
         job_id=newer_job_id,
     )
 
@@ -270,6 +292,7 @@ def _answers(transaction: Transaction, row: Row, resumption: Resumption) -> dict
     """The answers by interrupt id. InterruptNotPendingError."""
     job_id = row["job_id"]
     open_ids = [i["interrupt_id"] for i in transaction.execute(SQL.interrupt_list_open, {"job_id": job_id})]
+    job_id = public(job_id)
     answers = dict(resumption.answers)
     if resumption.sole_answer is not None:
         if not open_ids:

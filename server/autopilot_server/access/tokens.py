@@ -1,0 +1,221 @@
+"""Bearer tokens, and the file that knows their hashes.
+
+A token is 256 random bits, so its SHA-256 can be stored and looked up as it is: there is nothing to guess, and nothing
+that takes longer the more of a guess is right. The file is JSON, replaced as a whole under a lock, and holds no secret.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autopilot_server.access.authenticators import Presented
+from autopilot_server.access.identity import Grant, GrantError, Identity
+from autopilot_server.jobs.errors import CredentialsInvalidError, StartupError
+
+log = logging.getLogger(__name__)
+
+# So that scanners for secrets find a token that was published.
+TOKEN = re.compile(r"autopilot_[A-Za-z0-9_-]{43}")
+_TOKEN_BYTES = 32
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+_VERSION = 1
+
+Clock = Callable[[], float]
+"""Seconds since 1970-01-01 UTC."""
+
+
+class TokenFileError(ValueError):
+    """The file is not what a token file is. The message names the file and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What the file keeps of a token. Times are whole seconds since 1970-01-01 UTC."""
+
+    token_id: str
+    """Names it to `autopilot token revoke`, and in the log."""
+    identity: Identity
+    sha256: str
+    created: int
+    expires: int | None = None
+    """None: never."""
+
+
+def new_token(identity: Identity, *, expires: int | None = None, clock: Clock = time.time) -> tuple[str, Token]:
+    """A new token, to be given to its user and kept nowhere, and what is kept of it."""
+    text = f"autopilot_{secrets.token_urlsafe(_TOKEN_BYTES)}"
+    kept = Token(
+        token_id=secrets.token_hex(4),
+        identity=identity,
+        sha256=_digest(text),
+        created=int(clock()),
+        expires=expires,
+    )
+    return text, kept
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+# --- the file ---
+
+
+def read_tokens(path: Path) -> tuple[Token, ...]:
+    """The tokens of a file. TokenFileError; OSError when it cannot be read."""
+    return _parse(path, path.read_bytes())
+
+
+def _parse(path: Path, data: bytes) -> tuple[Token, ...]:
+    try:
+        content = json.loads(data)
+        if content["version"] != _VERSION:
+            raise TokenFileError(f"{path} is of version {content['version']}, and this program knows {_VERSION}")
+        tokens = tuple(_load(entry) for entry in content["tokens"])
+    except TokenFileError:
+        raise
+    except GrantError as error:
+        raise TokenFileError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TokenFileError(f"{path} is no file of `autopilot token create` ({type(error).__name__})") from error
+    return tokens
+
+
+def _load(entry: dict[str, Any]) -> Token:
+    if not _DIGEST.fullmatch(entry["sha256"]):
+        raise ValueError("sha256")
+    expires = entry.get("expires")
+    return Token(
+        token_id=str(entry["id"]),
+        identity=Identity(
+            str(entry["name"]),
+            entry["tenant"],
+            tuple(Grant.of(grant["rights"], grant["workflows"]) for grant in entry["grants"]),
+        ),
+        sha256=entry["sha256"],
+        created=int(entry["created"]),
+        expires=None if expires is None else int(expires),
+    )
+
+
+def _dump(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.token_id,
+        "name": token.identity.name,
+        "tenant": token.identity.tenant,
+        "grants": [{"rights": sorted(grant.rights), "workflows": grant.workflows} for grant in token.identity.grants],
+        "sha256": token.sha256,
+        "created": token.created,
+        "expires": token.expires,
+    }
+
+
+def change_tokens(path: Path, change: Callable[[tuple[Token, ...]], Sequence[Token]]) -> None:
+    """Replace the file's tokens by what `change` makes of them, or make the file.
+
+    Whoever reads meanwhile sees the old or the new ones, and other changes wait. TokenFileError, OSError.
+    """
+    # A link stays one, and what it points to is replaced.
+    path = Path(os.path.realpath(path))
+    with _locked(path):
+        tokens = read_tokens(path) if path.exists() else ()
+        _replace(path, {"version": _VERSION, "tokens": [_dump(token) for token in change(tokens)]})
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    # A file of its own: the lock on one that is replaced would be on the old one.
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with open(handle, "w") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# --- the authenticator ---
+
+_Version = tuple[int, int, int]
+
+
+class TokenFile:
+    """Knows the callers whose tokens are in a file, as it is now: it is read again when it has changed."""
+
+    def __init__(self, path: Path, *, clock: Clock = time.time) -> None:
+        """Read the file. StartupError."""
+        self._path, self._clock = path, clock
+        try:
+            self._version = self._look()
+            self._tokens = _by_digest(read_tokens(path))
+        except (OSError, TokenFileError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise StartupError(
+                f"cannot use --token-file {path}: {reason}; `autopilot token create --token-file {path}` makes one"
+            ) from error
+
+    def authenticate(self, presented: Presented) -> Identity | None:
+        """See Authenticator."""
+        if not TOKEN.fullmatch(presented.bearer):
+            return None
+        self._refresh()
+        token = self._tokens.get(_digest(presented.bearer))
+        if token is None:
+            return None
+        if token.expires is not None and token.expires <= self._clock():
+            raise CredentialsInvalidError("The token has expired.")
+        return token.identity
+
+    def _look(self) -> _Version:
+        found = os.stat(self._path)
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def _refresh(self) -> None:
+        """Read the file again when it is another. One that is broken or gone leaves all as it was."""
+        try:
+            version = self._look()
+        except OSError:
+            version = (0, 0, 0)
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._tokens = _by_digest(read_tokens(self._path))
+        except (OSError, TokenFileError) as error:
+            log.error("the token file cannot be read, the tokens stay as they were: %s", error)
+        else:
+            log.info("the token file was read again: %d tokens", len(self._tokens))
+
+
+def _by_digest(tokens: Sequence[Token]) -> dict[str, Token]:
+    return {token.sha256: token for token in tokens}

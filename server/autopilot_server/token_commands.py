@@ -1,0 +1,177 @@
+"""The commands for bearer tokens: `autopilot token create`, `revoke`, `list`."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autopilot_server.access.identity import Grant, GrantError, Identity
+from autopilot_server.access.tokens import Token, TokenFileError, change_tokens, new_token, read_tokens
+from autopilot_server.config import environment_name
+
+# As `autopilot serve`: what was given cannot be used.
+EXIT_USAGE = 2
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SPAN = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+
+
+def _on_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        envvar=environment_name("token_file"),
+        show_envvar=True,
+        help="The file of tokens, as `autopilot serve` is given it.",
+    )(command)
+
+
+def _grant(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Grant, ...]:
+    grants = []
+    for value in values:
+        rights, _, workflows = value.partition(":")
+        try:
+            grants.append(Grant.of(rights.split(","), workflows or "*"))
+        except GrantError as error:
+            raise click.BadParameter(str(error)) from error
+    return tuple(grants)
+
+
+def _span(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    found = _SPAN.fullmatch(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no span of time: give a number and a unit, as 90d, 12h, 30m or 45s")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except (TokenFileError, GrantError) as error:
+        click.echo(f"autopilot: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    except OSError as error:
+        click.echo(f"autopilot: {error.filename}: {error.strerror}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+@click.group()
+def token() -> None:
+    """Bearer tokens: who may call a server that was started with --token-file."""
+
+
+@token.command()
+@click.argument("name")
+@_on_file
+@click.option(
+    "--tenant", default="", help="Whose jobs it sees: at most 63 of a-z 0-9 -. Default: the one without name."
+)
+@click.option(
+    "--grant",
+    "grants",
+    multiple=True,
+    default=("submit,read,control",),
+    show_default=True,
+    callback=_grant,
+    metavar="RIGHTS[:WORKFLOWS]",
+    help="What it may do: some of submit, read, control, admin, on all workflows or those of a pattern with * and ?.",
+)
+@click.option("--expires-in", callback=_span, metavar="SPAN", help="As 90d, 12h or 30m. Default: it never expires.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def create(
+    name: str, token_file: Path, tenant: str, grants: tuple[Grant, ...], expires_in: int | None, as_json: bool
+) -> None:
+    """Make a token for NAME, and print it: nobody can show it again.
+
+    \b
+      autopilot token create ci --token-file tokens.json --tenant acme --expires-in 90d
+      autopilot token create dashboard --token-file tokens.json --grant read:invoice-*
+
+    A running server knows it at once. The file holds only its hash.
+    """
+    with _reported():
+        expires = None if expires_in is None else int(time.time()) + expires_in
+        text, kept = new_token(Identity(name, tenant, grants), expires=expires)
+        change_tokens(token_file, lambda tokens: (*tokens, kept))
+    if as_json:
+        click.echo(json.dumps(_shown(kept) | {"token": text}, ensure_ascii=False))
+        return
+    click.echo(text)
+    click.echo(
+        f"autopilot: token {kept.token_id} for {name!r}, {_life(kept)}. It is shown only now: keep it as a secret.",
+        err=True,
+    )
+
+
+@token.command()
+@click.argument("token_id")
+@_on_file
+def revoke(token_id: str, token_file: Path) -> None:
+    """Forget a token, by the id that `autopilot token list` shows. Open watches of it end within a second or so."""
+    known: list[Token] = []
+
+    def without(tokens: tuple[Token, ...]) -> list[Token]:
+        known.extend(each for each in tokens if each.token_id == token_id)
+        return [each for each in tokens if each.token_id != token_id]
+
+    with _reported():
+        if not token_file.exists():
+            raise TokenFileError(f"{token_file} is not there")
+        change_tokens(token_file, without)
+    if not known:
+        click.echo(f"autopilot: {token_file} has no token {token_id!r}", err=True)
+        sys.exit(EXIT_USAGE)
+    click.echo(f"autopilot: token {token_id} of {known[0].identity.name!r} is revoked")
+
+
+@token.command(name="list")
+@_on_file
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a token a line.")
+def list_tokens(token_file: Path, as_json: bool) -> None:
+    """Show the tokens: what they may do, and until when."""
+    with _reported():
+        tokens = read_tokens(token_file)
+    for each in tokens:
+        if as_json:
+            click.echo(json.dumps(_shown(each), ensure_ascii=False))
+        else:
+            grants = " ".join(_grant_text(grant) for grant in each.identity.grants)
+            click.echo(
+                f"{each.token_id}  {each.identity.name}  tenant {each.identity.tenant!r}  {grants}  {_life(each)}"
+            )
+
+
+def _shown(kept: Token) -> dict[str, Any]:
+    return {
+        "id": kept.token_id,
+        "name": kept.identity.name,
+        "tenant": kept.identity.tenant,
+        "grants": [_grant_text(grant) for grant in kept.identity.grants],
+        "created": _time(kept.created),
+        "expires": None if kept.expires is None else _time(kept.expires),
+    }
+
+
+def _grant_text(grant: Grant) -> str:
+    return f"{','.join(sorted(grant.rights))}:{grant.workflows}"
+
+
+def _life(kept: Token) -> str:
+    if kept.expires is None:
+        return "never expires"
+    return f"{'expired' if kept.expires <= time.time() else 'expires'} {_time(kept.expires)}"
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
