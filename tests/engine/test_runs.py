@@ -240,6 +240,16 @@ async def test_reports_are_limited_and_the_last_one_is_kept(world: World) -> Non
     assert json.loads(first.data.json_text) == {"number": 0}
 
 
+async def test_half_a_character_does_not_fail_a_job(world: World) -> None:
+    tokens: list[str] = []
+    world.doorbell.subscribe_tokens(lambda chunk: tokens.append(chunk.text))
+    job = await world.run("halves", {"items": []})
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert job.progress.message == "said ?"
+    assert world.output(job.job_id)["items"] == ["did ?"]
+    assert "".join(tokens) == "told ?"
+
+
 async def test_tokens_are_rung_and_not_stored(world: World) -> None:
     chunks = []
     world.doorbell.subscribe_tokens(chunks.append)

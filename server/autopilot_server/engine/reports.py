@@ -30,7 +30,7 @@ class Report:
             return cls(step=step, task_id=task_id, data=value)
         rest = dict(value)
         fraction = rest.pop("progress") if _is_fraction(rest.get("progress")) else None
-        message = rest.pop("message")[:MESSAGE_LENGTH] if isinstance(rest.get("message"), str) else ""
+        message = _storable(rest.pop("message")[:MESSAGE_LENGTH]) if isinstance(rest.get("message"), str) else ""
         return cls(
             step=step,
             task_id=task_id,
@@ -38,6 +38,11 @@ class Report:
             fraction=None if fraction is None else float(fraction),
             data=rest or None,
         )
+
+
+def _storable(text: str) -> str:
+    # Python's texts may have halves of surrogate pairs, as models' answers cut in the middle do; UTF-8 has none.
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_fraction(value: Any) -> bool:

@@ -70,4 +70,5 @@ class RunCallbacks(private.StreamMessagesHandler, GraphCallbackHandler):
         with self._lock:
             merged, self._merged = self._merged, {}
         for (step, message_id), texts in merged.items():
-            self._send(step, message_id, "".join(texts))
+            # A chunk may end in half a surrogate pair, which no message of ours can carry.
+            self._send(step, message_id, "".join(texts).encode("utf-8", "replace").decode())

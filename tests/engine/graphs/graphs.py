@@ -530,6 +530,19 @@ def reporting() -> StateGraph[Any]:
     return builder.add_node("node", node).add_edge(START, "node")
 
 
+def halves() -> StateGraph[Any]:
+    """Says half a surrogate pair wherever it can, as a model's answer that was cut in the middle."""
+
+    async def node(state: State) -> State:
+        get_stream_writer()({"message": "said \ud83d", "data": "\ud83d"})
+        model = GenericFakeChatModel(messages=iter([AIMessage("told \ud83d", id="m1")]))
+        await model.ainvoke("hi")
+        return {"items": ["did \ud83d"]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    return builder.add_node("node", node).add_edge(START, "node")
+
+
 def blocking() -> StateGraph[Any]:
     async def blocks(state: State) -> State:
         folder = Path(state["folder"])
