@@ -240,6 +240,13 @@ async def test_reports_are_limited_and_the_last_one_is_kept(world: World) -> Non
     assert json.loads(first.data.json_text) == {"number": 0}
 
 
+async def test_an_error_in_the_place_of_a_handled_one_is_not_taken_for_handled(world: World) -> None:
+    job = await world.run("fails_again", {"items": []})
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert (job.error.step, job.error.message) == ("second", "second")
+
+
 async def test_half_a_character_does_not_fail_a_job(world: World) -> None:
     tokens: list[str] = []
     world.doorbell.subscribe_tokens(lambda chunk: tokens.append(chunk.text))

@@ -111,7 +111,7 @@ class Recorder:
         self._active: dict[str, tuple[str, float]] = {}
         self._held: dict[str, _Held] = {}
         self._superstep: set[str] = set()
-        self._failed_steps: dict[int, str] = {}
+        self._errors: dict[int, tuple[BaseException, str]] = {}
         self._failed_at: dict[tuple[str, ...], dict[str, Micros]] = {}
         self._drafts: list[EventDraft] = []
         self._writes: list[WritesPut] = []
@@ -142,7 +142,7 @@ class Recorder:
 
     def failed_step(self, error: BaseException) -> str:
         """The step that raised an error; empty when it is not known."""
-        return self._failed_steps.get(id(error), "")
+        return self._errors.get(id(error), (error, ""))[1]
 
     async def settle(self) -> None:
         """Wait until everything that was written is committed."""
@@ -282,8 +282,10 @@ class Recorder:
             case error:
                 if not isinstance(error, BaseException):
                     error = RuntimeError(str(error))
-                # The innermost step is told first; the steps around it raise the same exception.
-                self._failed_steps.setdefault(id(error), task.step)
+                # The innermost step is told first; the steps around it raise the same exception. It is kept as long as
+                # the run: LangGraph knows errors that were handled by their place in memory, and would take another
+                # one there for handled, too.
+                self._errors.setdefault(id(error), (error, task.step))
                 return StepFailed(task.step, task_id, self._describe_error(error, task.step), duration)
 
     def _drop_active(self, task_id: str) -> None:
@@ -321,6 +323,7 @@ class Recorder:
             if not row.checkpoint_ns:
                 self._superstep = set()
                 self.has_checkpoint = True
+                self._let_go_of_frames()
                 self._append(CheckpointSaved(row.checkpoint_id, superstep, steps))
             put = CheckpointPut(
                 row=row,
@@ -364,6 +367,13 @@ class Recorder:
     def refuse_checkpoint(self, error: Exception) -> None:
         """The state that the steps made together cannot be stored."""
         self._on_failure(StateInvalidError("", error))
+
+    def _let_go_of_frames(self) -> None:
+        # The superstep is over: its errors were handled, and what their steps held in memory is needed no more.
+        for error, _ in reversed(self._errors.values()):
+            if error.__traceback__ is None:
+                break
+            error.__traceback__ = None
 
     def _close_cached(self, checkpoint_ns: str) -> None:
         # LangGraph announces a task whose result comes from its node cache, but not its end.

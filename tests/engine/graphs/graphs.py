@@ -1,6 +1,7 @@
 """Workflows that the engine's tests run. Steps that must wait do so for files, which the tests make."""
 
 import asyncio
+import gc
 import operator
 import time
 import uuid
@@ -231,6 +232,30 @@ def handled() -> StateGraph[Any]:
     builder: StateGraph[Any] = StateGraph(State)
     builder.add_node("fail", fail, error_handler=handler)
     return builder.add_edge(START, "fail")
+
+
+def fails_again() -> StateGraph[Any]:
+    """A handled error is forgotten, and another takes its place in memory."""
+    places: set[int] = set()
+
+    def first(state: State) -> State:
+        error = OddError("first")
+        places.add(id(error))
+        raise error
+
+    def handler(state: State, error: NodeError) -> Command[Literal["second"]]:
+        return Command(goto="second")
+
+    def second(state: State) -> State:
+        gc.collect()
+        others: list[OddError] = []
+        while len(others) < 100_000 and id(error := OddError("second")) not in places:
+            others.append(error)
+        raise error
+
+    builder: StateGraph[Any] = StateGraph(State)
+    builder.add_node("first", first, error_handler=handler).add_node("second", second)
+    return builder.add_edge(START, "first")
 
 
 def asks_when_failed() -> StateGraph[Any]:
