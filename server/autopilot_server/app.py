@@ -14,6 +14,7 @@ import uuid_utils
 from prometheus_client import CollectorRegistry
 
 from autopilot_server.access.authenticators import Authenticator, Authenticators
+from autopilot_server.access.oidc import JwtBearer, Provider, ProviderKeys
 from autopilot_server.access.tokens import TokenFile
 from autopilot_server.api.events import encode_event
 from autopilot_server.api.listening import listen_address
@@ -185,7 +186,23 @@ def _authenticators(settings: Settings) -> Authenticators:
     found: list[Authenticator] = []
     if settings.token_file:
         found.append(TokenFile(Path(settings.token_file)))
+    if settings.oidc_issuer or settings.oidc_audience:
+        found.append(_jwt_bearer(settings))
     return Authenticators(found)
+
+
+def _jwt_bearer(settings: Settings) -> JwtBearer:
+    for name, value in (("--oidc-issuer", settings.oidc_issuer), ("--oidc-audience", settings.oidc_audience)):
+        if not value:
+            # Without an audience, whatever the provider signed for any service would be taken.
+            raise StartupError(f"--oidc-issuer and --oidc-audience go together: {name} is missing")
+    provider = Provider(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        tenant_claim=settings.oidc_tenant_claim,
+        grants_claim=settings.oidc_grants_claim,
+    )
+    return JwtBearer(provider, ProviderKeys(settings.oidc_issuer))
 
 
 def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:

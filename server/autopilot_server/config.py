@@ -55,6 +55,10 @@ class Settings:
     token_file: str = setting(
         "", "Bearer tokens that callers need, as `autopilot token create` makes them. Read again when it changes."
     )
+    oidc_issuer: str = setting("", "Take the JSON Web Tokens of this OpenID Connect provider: its https:// address.")
+    oidc_audience: str = setting("", "The audience that such tokens must be for.")
+    oidc_tenant_claim: str = setting("tenant", "Their claim that names the tenant. Empty: all are of the nameless one.")
+    oidc_grants_claim: str = setting("scope", "Their claim with entries autopilot:RIGHTS or autopilot:RIGHTS:PATTERN.")
     reflection: str = setting(
         "authenticated",
         "Whom the server tells its contract by reflection: everybody, callers with credentials, nobody.",

@@ -47,8 +47,8 @@ def _require_protection(settings: Settings) -> None:
     missing = []
     if not settings.tls_cert:
         missing.append("TLS (--tls-cert, --tls-key)")
-    if not settings.tls_client_ca and not settings.token_file:
-        missing.append("credentials (--token-file, --tls-client-ca)")
+    if not (settings.tls_client_ca or settings.token_file or settings.oidc_issuer):
+        missing.append("credentials (--token-file, --oidc-issuer, --tls-client-ca)")
     if missing:
         raise StartupError(
             f"will not listen on {settings.listen}, which others can reach, without {' and '.join(missing)}: whoever "
