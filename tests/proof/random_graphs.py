@@ -296,9 +296,16 @@ def start(folder: Path) -> State:
     return {"trail": [], "folder": str(folder)}
 
 
-async def undisturbed(seed: int, folder: Path) -> Outcome:
-    """Run a seed's graph with LangGraph alone."""
+async def undisturbed(seed: int, folder: Path, *, after: Path | None = None) -> Outcome:
+    """Run a seed's graph with LangGraph alone. `after`: the folder of a job that has used the same thread before."""
     graph = build(seed).compile(checkpointer=InMemorySaver())
+    if after is not None:
+        await _run(graph, after)
+    return await _run(graph, folder)
+
+
+async def _run(graph: Any, folder: Path) -> Outcome:
+    folder.mkdir(parents=True)
     config: Any = {"configurable": {"thread_id": "1"}, "recursion_limit": STEP_LIMIT}
     given: Any = start(folder)
     while True:

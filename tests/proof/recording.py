@@ -21,6 +21,8 @@ TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 # A call that waits longer than this for a server that comes back has found a bug.
 PATIENCE_SECONDS = 60
 
+_PAUSE_SECONDS = 0.02
+
 # A server that was killed is found again at once.
 _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 20),
@@ -37,6 +39,7 @@ class Recorder:
         self.history = history
         self._channel = grpc.insecure_channel(address, _OPTIONS)
         self.stub: Any = job_service_pb2_grpc.JobServiceStub(self._channel)
+        self._pause = threading.Event()
 
     def close(self) -> None:
         self._channel.close()
@@ -73,9 +76,10 @@ class Recorder:
             try:
                 return self.call(method, request, wait_for_ready=True, timeout=PATIENCE_SECONDS)
             except grpc.RpcError as error:
-                _, reason = ended_with(error)
-                if reason not in ("", "STORAGE_UNAVAILABLE", "SERVER_DRAINING") or time.monotonic() > give_up:
+                if not comes_back(error) or time.monotonic() > give_up:
                     raise
+            # A server that says no at once would fill the history.
+            self._pause.wait(_PAUSE_SECONDS)
 
     def status(self, job_id: str, *, wait_milliseconds: int = 0) -> job_pb2.Job:
         """A job as it is, or once it is finished or asks, or when the time is over."""
@@ -85,10 +89,20 @@ class Recorder:
         return job
 
     def events(self, job_id: str) -> list[job_pb2.ProgressEvent]:
-        """All events of a job that are stored now."""
+        """All events of a job that are stored now, in as many streams as it takes."""
         request = job_service_pb2.WatchProgressRequest(job_id=job_id, payload_format=TEXT, stop_when_caught_up=True)
-        stream = self.stub.WatchProgress(request, wait_for_ready=True, timeout=PATIENCE_SECONDS)
-        return [event for message in stream for event in message.events]
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        events: list[job_pb2.ProgressEvent] = []
+        while True:
+            try:
+                for message in self.stub.WatchProgress(request, wait_for_ready=True, timeout=PATIENCE_SECONDS):
+                    events += message.events
+                    request.after_sequence = message.through_sequence
+                return events
+            except grpc.RpcError as error:
+                if not comes_back(error) or time.monotonic() > give_up:
+                    raise
+            self._pause.wait(_PAUSE_SECONDS)
 
     def record(self, job_id: str, folder: Path, outcome: Outcome, again: Sequence[str] = ()) -> JobRecord:
         """How a job is in the end; its steps left their effects in `folder`. `again`: see JobRecord."""
@@ -101,6 +115,11 @@ class Recorder:
             expected_runs=outcome.runs,
             again=tuple(again),
         )
+
+
+def comes_back(error: grpc.RpcError) -> bool:
+    """Whether a call failed for want of a server that can answer now."""
+    return ended_with(error)[1] in ("", "STORAGE_UNAVAILABLE", "SERVER_DRAINING")
 
 
 def ended_with(error: grpc.RpcError | None) -> tuple[str, str]:

@@ -5,7 +5,8 @@ import json
 import queue
 import random
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,9 +46,20 @@ def outcomes(folder: Path, seeds: Sequence[int]) -> dict[int, Outcome]:
 
     async def all_of_them() -> list[Outcome]:
         folders = [folder / f"undisturbed-{seed}" for seed in seeds]
-        for place in folders:
-            place.mkdir(parents=True)
         return await asyncio.gather(*map(random_graphs.undisturbed, seeds, folders))
+
+    return dict(zip(seeds, asyncio.run(all_of_them()), strict=True))
+
+
+def outcomes_of_followers(folder: Path, seeds: Sequence[int]) -> dict[int, Outcome]:
+    """What each workflow comes to on a thread that a job of the same workflow has used before."""
+
+    async def one(seed: int) -> Outcome:
+        place = folder / f"followed-{seed}"
+        return await random_graphs.undisturbed(seed, place / "second", after=place / "first")
+
+    async def all_of_them() -> list[Outcome]:
+        return await asyncio.gather(*map(one, seeds))
 
     return dict(zip(seeds, asyncio.run(all_of_them()), strict=True))
 
@@ -62,7 +74,10 @@ class _Plan:
     request: job_service_pb2.SubmitJobRequest
     cancel: job_service_pb2.CancelRequest | None
     resume_cancelled: bool
+    expected: Outcome
     resumes: int = 0
+    follower: "_Plan | None" = None
+    """A second job of the same thread, submitted when this one is finished."""
 
 
 class Actor(Protocol):
@@ -93,20 +108,28 @@ class Workload:
         name: str = "job",
         cancelled: float = 0.1,
         actors: Sequence[Actor] = (),
+        scheduled: float = 0.0,
+        followed: float = 0.0,
+        followers: Mapping[int, Outcome] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """`database`: looked into at each message, if given. `name` begins the ids of the jobs. `cancelled`: the part
-        of the jobs that is cancelled; half of them are resumed."""
+        of the jobs that is cancelled; half of them are resumed. `scheduled`: the part that has to wait for its time.
+        `followed`: the part after which another job uses the same thread; `followers`: what those come to, by seed.
+        `labels`: of all jobs."""
         self.history = History()
-        self._cancelled = cancelled
+        self._cancelled, self._scheduled, self._followed = cancelled, scheduled, followed
+        self._followers, self._labels = followers or {}, labels or {}
         self._recorder = Recorder(address, self.history)
         self._auditor = None if database is None else Auditor(database)
         self._rng, self._outcomes, self._watchers = rng, outcomes, watchers
         self._plans = [self._plan(f"{name}-{number}", folder) for number in range(jobs)]
+        self._all_plans = [*self._plans, *(plan.follower for plan in self._plans if plan.follower is not None)]
         # No SimpleQueue: in CPython 3.11 a get with a timeout may wait for ever, when another thread takes the item.
         self._waiting: queue.Queue[_Plan] = queue.Queue()
         self._actors = actors
         self._accepted: list[str] = []
-        self._unfinished = jobs + len(actors)
+        self._unfinished = len(self._all_plans) + len(actors)
         self._lock = threading.Lock()
         self.finished = threading.Event()
         self._pool = ThreadPoolExecutor(12 + watchers + len(actors))
@@ -136,15 +159,22 @@ class Workload:
         try:
             assert self.finished.wait(JOBS_PATIENCE_SECONDS), f"{self._unfinished} jobs and actors are not at their end"
             self._wait_for_clients()
-            for plan in self._plans:
-                outcome = self._outcomes[plan.seed]
-                self.history.jobs[plan.job_id] = self._recorder.record(plan.job_id, plan.folder, outcome)
+            for plan in self._all_plans:
+                self._record(plan)
             for actor in self._actors:
                 self.history.jobs.update(actor.records(self._recorder))
         finally:
             self.give_up()
             self._pool.shutdown()
         return self.history
+
+    def _record(self, plan: _Plan) -> None:
+        try:
+            self.history.jobs[plan.job_id] = self._recorder.record(plan.job_id, plan.folder, plan.expected)
+        except grpc.RpcError as error:
+            # Of a job that was accepted and is gone the checkers tell.
+            if ended_with(error)[1] != "JOB_NOT_FOUND":
+                raise
 
     def _wait_for_clients(self) -> None:
         _, stuck = futures.wait(self._work, timeout=PATIENCE_SECONDS, return_when=futures.FIRST_EXCEPTION)
@@ -173,7 +203,16 @@ class Workload:
     # --- what is done with jobs ---
 
     def _plan(self, job_id: str, parent: Path) -> _Plan:
-        seed = self._rng.choice(list(self._outcomes))
+        plan = self._plan_alone(job_id, parent, self._rng.choice(list(self._outcomes)), self._outcomes)
+        if self._rng.random() < self._followed:
+            # When it is cancelled, what it leaves on the thread is another each time.
+            plan.cancel = None
+            plan.request.thread_id = f"thread-of-{job_id}"
+            plan.follower = self._plan_alone(f"{job_id}-second", parent, plan.seed, self._followers)
+            plan.follower.request.thread_id = plan.request.thread_id
+        return plan
+
+    def _plan_alone(self, job_id: str, parent: Path, seed: int, outcomes: Mapping[int, Outcome]) -> _Plan:
         folder = parent / job_id
         folder.mkdir(parents=True)
         request = job_service_pb2.SubmitJobRequest(
@@ -183,11 +222,15 @@ class Workload:
             input=job_pb2.Payload(json_text=json.dumps(random_graphs.start(folder))),
             step_limit=random_graphs.STEP_LIMIT,
             interrupt_before=self._breakpoints(seed),
+            labels=self._labels,
         )
+        if self._rng.random() < self._scheduled:
+            request.scheduled_time.FromNanoseconds(time.time_ns() + self._rng.randrange(3 * 10**9))
         request.retry_policy.max_attempts = _DOOMED_ATTEMPTS if random_graphs.is_doomed(seed) else 100
         request.retry_policy.initial_backoff.FromMilliseconds(10)
         request.retry_policy.max_backoff.FromMilliseconds(20)
-        return _Plan(job_id, seed, folder, request, self._cancel_request(job_id), self._rng.random() < 0.5)
+        resume_cancelled = self._rng.random() < 0.5
+        return _Plan(job_id, seed, folder, request, self._cancel_request(job_id), resume_cancelled, outcomes[seed])
 
     def _cancel_request(self, job_id: str) -> job_service_pb2.CancelRequest | None:
         if self._rng.random() >= self._cancelled:
@@ -213,10 +256,12 @@ class Workload:
                 plan = self._waiting.get(timeout=0.1)
             except queue.Empty:
                 continue
-            if self._rests(plan):
-                self._one_less()
-            else:
+            if not self._rests(plan):
                 self._waiting.put(plan)
+                continue
+            if plan.follower is not None:
+                self._submit([plan.follower])
+            self._one_less()
 
     def _one_less(self) -> None:
         with self._lock:
