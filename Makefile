@@ -11,7 +11,7 @@ PROTOS := $(shell cd protos && find autopilot -name '*.proto' | sort)
 GENERATED := generated/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test proof bench lint format generate check-generated breaking release-contract clean
+.PHONY: help setup demo test proof soak bench lint format generate check-generated breaking release-contract clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ test: $(READY) ## Run the tests
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
 	$(BIN)/python -m pytest -q tests/proof
+
+MINUTES ?= 5
+REPORT ?= soak-report
+
+soak: $(READY) ## Load and torment a server for MINUTES=5, and write a report to REPORT=soak-report
+	$(BIN)/python -m tests.proof.soak --minutes $(MINUTES) --report $(REPORT)
 
 bench: $(READY) ## Measure, and print a table
 	$(BIN)/python -m benchmarks
