@@ -160,7 +160,8 @@ class _Health:
         self.api: ApiServer | None = None
 
     def changed(self, healthy: bool) -> None:
-        log.log(logging.INFO if healthy else logging.ERROR, "database %s", "is back" if healthy else "is away")
+        if healthy:
+            log.info("the database is back")
         if self.api is not None:
             self._loop.call_soon_threadsafe(self.api.set_healthy, healthy)
 

@@ -17,6 +17,7 @@ from autopilot_server.jobs.errors import JobAlreadyExistsError, StartupError, St
 from autopilot_server.jobs.job import JobFilter
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.writer import Transaction, Writer
 from autopilot_server.storage.store import RunUpdate
 from langgraph.checkpoint.base import empty_checkpoint
@@ -48,7 +49,8 @@ def test_an_operation_that_fails_halfway_leaves_nothing_and_the_others_of_its_ba
     rung: list[News] = []
     doorbell = Doorbell()
     doorbell.subscribe(rung.extend)
-    writer = Writer(database(box), doorbell=doorbell, clock=box.clock, on_health=box.health.append, observer=Observer())
+    file = DatabaseFile(database(box))
+    writer = Writer(file, doorbell=doorbell, clock=box.clock, on_health=box.health.append, observer=Observer())
     gate = threading.Event()
 
     def insert(name: str, fails: bool = False) -> Callable[[Transaction], None]:

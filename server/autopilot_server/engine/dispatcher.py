@@ -6,17 +6,18 @@ the same claim: only the claim counts.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from autopilot_server.doorbell import News
-from autopilot_server.engine.outcome import Failed, GivenBack, Outcome, run_end
+from autopilot_server.engine.outcome import Failed, given_back, run_end
 from autopilot_server.engine.run import Run, RunServices, store_end
 from autopilot_server.engine.threads import StepThreads, current_run
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import SECOND, JobError, JobErrorReason, now
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.store import Claim, RunUpdate
+from autopilot_server.storage.store import Claim, Fence, RunUpdate
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ class Dispatcher:
         self._worker_id, self._on_deadline = worker_id, on_deadline
         self._loop = asyncio.get_running_loop()
         self._runs: dict[str, Run] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        # With the tokens of the runs that they carry out.
+        self._tasks: dict[asyncio.Task[None], str] = {}
         self._news = asyncio.Event()
         self._draining = False
         self._ended = asyncio.Event()
@@ -105,12 +107,15 @@ class Dispatcher:
     def _start(self, claim: Claim) -> None:
         if claim.deadline is not None:
             self._on_deadline()
-        task = self._loop.create_task(self._run(claim), name=f"run of {claim.fence.job_id}")
-        self._tasks.add(task)
+        self._carry(claim.fence, self._run(claim))
+
+    def _carry(self, fence: Fence, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name=f"run of {fence.job_id}")
+        self._tasks[task] = fence.run_token
         task.add_done_callback(self._ended_run)
 
     def _ended_run(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         # Only now is there room for the next job.
         self._news.set()
 
@@ -121,10 +126,11 @@ class Dispatcher:
         try:
             await self._execute(claim)
         except StorageUnavailableError as error:
-            await self._end(claim, GivenBack(wait_seconds=error.retry_delay or 1.0))
+            await self._give_back(claim.fence, error.retry_delay or POLL_SECONDS)
         except Exception:
             log.exception("the engine failed to run a job", extra={"job_id": claim.fence.job_id})
-            await self._end(claim, Failed(_ENGINE_FAULT, retryable=True))
+            end = run_end(Failed(_ENGINE_FAULT, retryable=True), claim.job, completed_steps=0)
+            await store_end(self._services.store, claim.fence, end, RunUpdate())
         finally:
             self._runs.pop(token, None)
             if held := self._threads.abandon(token):
@@ -143,18 +149,26 @@ class Dispatcher:
         if not await run.execute():
             log.warning("a step does not stop and is left behind", extra={"job_id": claim.fence.job_id})
 
-    async def _end(self, claim: Claim, outcome: Outcome) -> None:
-        end = run_end(outcome, claim.job, completed_steps=claim.job.progress.completed_steps)
-        await store_end(self._services.store, claim.fence, end, RunUpdate())
+    async def _give_back(self, fence: Fence, wait_seconds: float = 0.0) -> None:
+        """The job goes on, in another attempt."""
+        await store_end(self._services.store, fence, given_back(wait_seconds=wait_seconds), RunUpdate())
 
     def _look_after_runs(self) -> None:
-        """What the doorbell tells, in case it did not: one point read for each run."""
+        """What the doorbell tells, in case it did not; and what is claimed without anybody who runs it, because the
+        claim was taken for failed when the database went away, or because its end could not be stored."""
         moment = self._loop.time()
         if moment < self._next_look:
             return
         self._next_look = moment + POLL_SECONDS
+        owned = self._services.store.runs_of(self._worker_id)
         for run in list(self._runs.values()):
-            self._tell(run, self._services.store.run_state(run.fence))
+            self._tell(run, owned.get(run.fence))
+        # Read after the last claim was started or had failed: no claim can be on its way.
+        carried = set(self._tasks.values())
+        for fence in owned:
+            if fence.run_token not in carried:
+                log.warning("a job is claimed and does not run: it is given back", extra={"job_id": fence.job_id})
+                self._carry(fence, self._give_back(fence))
 
     @staticmethod
     def _tell(run: Run, state: JobState | None) -> None:

@@ -9,28 +9,50 @@ from pathlib import Path
 from langgraph.store.base import Op, Result
 from langgraph.store.sqlite import SqliteStore
 
+from autopilot_server.storage.sqlite.connections import connect, unavailable
+from autopilot_server.storage.sqlite.database_file import DatabaseFile
+
 
 class Memory(SqliteStore):
-    """LangGraph's SqliteStore, whose methods may be awaited as well.
+    """LangGraph's SqliteStore, whose methods may be awaited as well, and which tells an outage as the jobs' store does.
 
     LangGraph's AsyncSqliteStore has both, but belongs to one event loop and its synchronous half refuses to be called
     from it: synchronous and asynchronous steps share this one.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, file: DatabaseFile) -> None:
         """On a connection that any thread may use, one at a time."""
-        super().__init__(connection)
+        super().__init__(connect(file.path))
+        self._file = file
         # One connection: more threads would wait for each other.
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="memory")
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """As LangGraph's. StorageUnavailableError, which costs a job no attempt, when the database is away."""
+        self._file.check()
+        try:
+            results = super().batch(ops)
+        except sqlite3.Error as error:
+            self._roll_back()
+            if (outage := unavailable(error)) is not None:
+                raise outage from error
+            raise
+        self._file.check()
+        return results
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """As `batch`, on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.batch, list(ops))
 
+    def _roll_back(self) -> None:
+        # LangGraph only ever commits: when that fails the write lock would be held for ever.
+        with self.lock:
+            if self.conn.in_transaction:
+                self.conn.rollback()
+
 
 def open_memory(path: Path) -> Memory:
     """Open the memory in the database file, and make its tables."""
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
-    memory = Memory(connection)
+    memory = Memory(DatabaseFile(path.absolute()))
     memory.setup()
     return memory

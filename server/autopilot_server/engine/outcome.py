@@ -86,10 +86,15 @@ def run_end(outcome: Outcome, job: Job, *, completed_steps: int) -> RunEnd:
                 clears_start_point=True,
             )
         case GivenBack(stop, wait_seconds):
-            later = now() + round(wait_seconds * SECOND) if wait_seconds else None
-            return replace(_stopped(JobState.PENDING, stop, next_attempt_time=later), keeps_error=True)
+            return given_back(stop, wait_seconds=wait_seconds)
         case Failed(error, retryable, stop):
             return _failed(job, error, retryable, stop)
+
+
+def given_back(stop: Stop | None = None, *, wait_seconds: float = 0.0) -> RunEnd:
+    """The end of a run that has none of its own: the job goes on from its last checkpoint."""
+    later = now() + round(wait_seconds * SECOND) if wait_seconds else None
+    return replace(_stopped(JobState.PENDING, stop, next_attempt_time=later), keeps_error=True)
 
 
 def _failed(job: Job, error: JobError, retryable: bool, stop: Stop | None) -> RunEnd:

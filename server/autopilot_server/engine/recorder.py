@@ -149,6 +149,10 @@ class Recorder:
         with self._lock:
             if not self._closed and (self._drafts or self._writes):
                 self._send()
+        await self.written()
+
+    async def written(self) -> None:
+        """Wait until what was sent is committed. Raises the error of the first write that was not."""
         if self._last_write is not None:
             await self._last_write
 
@@ -428,7 +432,13 @@ class Recorder:
 
     def _update(self, checkpoint: CheckpointPut | None = None) -> RunUpdate:
         """Everything that waits to be stored."""
-        update = RunUpdate(events=self._drafts, writes=self._writes, progress=self._progress, checkpoint=checkpoint)
+        update = RunUpdate(
+            events=self._drafts,
+            writes=self._writes,
+            progress=self._progress,
+            checkpoint=checkpoint,
+            after=self._last_write,
+        )
         self._drafts, self._writes, self._progress = [], [], None
         return update
 

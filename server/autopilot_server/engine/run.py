@@ -27,6 +27,7 @@ from autopilot_server.engine.outcome import (
     Outcome,
     UpdateRefused,
     failure,
+    given_back,
     run_end,
 )
 from autopilot_server.engine.questions import Stop, answers_to_send, read_stop
@@ -278,6 +279,14 @@ class Run:
             succeeded=end.to_state is JobState.SUCCEEDED,
             questions=[q for q in questions if end.to_state is JobState.INTERRUPTED or self._recorder.asked(q)],
         )
+        try:
+            # The end stands behind all that the run has told.
+            await self._recorder.written()
+        except StaleRunError:
+            return
+        except StorageUnavailableError as error:
+            # Something of it is missing: the job goes on from what there is.
+            end, update = given_back(wait_seconds=error.retry_delay or 1.0), RunUpdate()
         await store_end(self._services.store, self.fence, end, update)
         self._services.observer.run_ended(self._workflow.descriptor.name, end.to_state.name)
 

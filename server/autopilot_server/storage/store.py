@@ -9,7 +9,8 @@ commit. A write that fails changes nothing and fails alone. A caller may drop a 
 same.
 
 Errors of any write and read: StorageUnavailableError when the database is away, locked or full; the write then did
-not happen. Every commit that changes a job rings the doorbell, afterwards, with what it changed.
+not happen, as far as can be told: a commit whose outcome is unknown is looked up, and may be found nowhere before the
+database is back. Every commit that changes a job rings the doorbell, afterwards, with what it changed.
 
 An `etag` argument: empty means any; EtagMismatchError when it is not the job's. An `admit` argument: see Admit; asked
 when the job is found, before anything else of it is looked at. A `fence` argument: the run must
@@ -252,6 +253,8 @@ class RunUpdate:
     writes: Sequence[WritesPut] = ()
     checkpoint: CheckpointPut | None = None
     """An existing one with its id is replaced. In the root namespace it becomes the job's `checkpoint_id`."""
+    after: Write[None] | None = None
+    """The run's write before this one. When it fails, so does this one, with its error: a log has no holes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +406,10 @@ class Store(Protocol):
 
     def next_runnable_time(self, workflows: Mapping[str, str]) -> Micros | None:
         """When the next PENDING job of these workflows becomes runnable; a time in the past when one is already."""
+        ...
+
+    def runs_of(self, worker_id: str) -> Mapping[Fence, JobState]:
+        """The runs that a worker owns, RUNNING or CANCELLING."""
         ...
 
     def run_state(self, fence: Fence) -> JobState | None:

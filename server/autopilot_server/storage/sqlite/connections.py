@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.storage.sqlite.database_file import DatabaseFile, away
 
 T = TypeVar("T")
 
 # How long a connection waits for a lock that another process holds.
 BUSY_SECONDS = 5.0
-
-RETRY_SECONDS = 1.0
 
 # SQLite's primary result codes that mean: not now. Any other is a fault of the program.
 _AWAY = {
@@ -32,16 +31,30 @@ _AWAY = {
 }
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open a connection that commits when told to, and may be used from any thread, one at a time."""
+def connect(
+    path: Path, *, read_only: bool = False, create: bool = False, busy_seconds: float | None = None
+) -> sqlite3.Connection:
+    """Open a connection that commits when told to, and may be used from any thread, one at a time.
+
+    Without `create` a missing file is an error: jobs that were there must not turn into an empty database.
+    """
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+        uri=True,
+        timeout=BUSY_SECONDS if busy_seconds is None else busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
     )
-    connection.row_factory = sqlite3.Row
-    # Durable through power loss: the log is synced at each commit.
-    connection.execute("PRAGMA synchronous = FULL")
-    if read_only:
-        connection.execute("PRAGMA query_only = ON")
+    try:
+        connection.row_factory = sqlite3.Row
+        # Durable through power loss: the log is synced at each commit.
+        connection.execute("PRAGMA synchronous = FULL")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -50,17 +63,15 @@ def unavailable(error: sqlite3.Error) -> StorageUnavailableError | None:
     code = getattr(error, "sqlite_errorcode", None)
     # sqlite3 gives no code to what it finds out by itself, such as a closed connection.
     what = _AWAY.get(code & 0xFF) if code is not None else None
-    if what is None:
-        return None
-    return StorageUnavailableError(f"The job cannot be read or stored now: {what}.", retry_delay=RETRY_SECONDS)
+    return None if what is None else away(what, error)
 
 
 class Readers:
     """A read-only connection for each thread that reads."""
 
-    def __init__(self, path: Path) -> None:
-        """Read `path`; connections are opened when they are first needed."""
-        self._path = path
+    def __init__(self, file: DatabaseFile) -> None:
+        """Read `file`; connections are opened when they are first needed."""
+        self._file = file
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: set[sqlite3.Connection] = set()
@@ -72,7 +83,9 @@ class Readers:
             try:
                 return query(connection)
             finally:
-                connection.execute("COMMIT")
+                # What failed may have ended the transaction: then there is nothing to commit, and its error is told.
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
 
     def rows(self, sql: str, parameters: dict[str, Any]) -> list[sqlite3.Row]:
         """All rows of one statement."""
@@ -94,25 +107,26 @@ class Readers:
 
     @contextmanager
     def _mapped(self) -> Iterator[sqlite3.Connection]:
+        self._file.check()
         try:
             yield self._connection()
         except sqlite3.Error as error:
             self._forget()
-            if (away := unavailable(error)) is not None:
-                raise away from error
+            if (unreachable := unavailable(error)) is not None:
+                raise unreachable from error
             raise
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = connect(self._path, read_only=True)
+            connection = connect(self._file.path, read_only=True)
             self._local.connection = connection
             with self._lock:
                 self._open.add(connection)
         return connection
 
     def _forget(self) -> None:
-        # The next read opens the file anew, which may have been replaced or come back.
+        # The next read opens the file anew.
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is not None:
             self._local.connection = None

@@ -19,13 +19,18 @@ def migrations() -> list[str]:
 def migrate(path: Path) -> None:
     """Bring the database at `path` to this program's schema, making it when there is none. StartupError."""
     try:
-        connection = connect(path)
+        connection = connect(path, create=True)
         try:
             _migrate(connection, path)
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise StartupError(f"cannot use the database {path}: {error}; choose another with --database") from error
+        raise StartupError(cannot_use(path, error)) from error
+
+
+def cannot_use(path: Path, error: Exception) -> str:
+    """A StartupError's line about a database that cannot be opened or read."""
+    return f"cannot use the database {path}: {error.__cause__ or error}; choose another with --database"
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

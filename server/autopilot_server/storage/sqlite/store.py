@@ -6,15 +6,17 @@ from functools import partial
 from pathlib import Path
 
 from autopilot_server.doorbell import Doorbell, StoredEvent
+from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite import deletion
 from autopilot_server.storage.sqlite.connections import Readers
+from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.listing import list_rows
 from autopilot_server.storage.sqlite.lock import ServerLock
-from autopilot_server.storage.sqlite.migrations import migrate
+from autopilot_server.storage.sqlite.migrations import cannot_use, migrate
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import (
     Row,
@@ -29,7 +31,7 @@ from autopilot_server.storage.sqlite.rows import (
 from autopilot_server.storage.sqlite.runs import Runs, state_of_run
 from autopilot_server.storage.sqlite.submissions import Submissions, check_digest
 from autopilot_server.storage.sqlite.transitions import Mover
-from autopilot_server.storage.sqlite.writer import Transaction, Writer
+from autopilot_server.storage.sqlite.writer import QueuedWrite, Transaction, Writer
 from autopilot_server.storage.store import (
     Admit,
     CheckpointRow,
@@ -70,17 +72,23 @@ class SqliteStore:
         observer: Observer,
     ) -> None:
         """Open the database, make or migrate it, and lock it against other servers. StartupError."""
+        # A workflow's code may change the process's folder.
+        path = path.absolute()
+        self._clock = clock
         self._lock = ServerLock(path)
         try:
             migrate(path)
+            self._file = DatabaseFile(path)
+            self._readers = Readers(self._file)
+            newest = self._readers.row(SQL.job_newest_time, {})
+            self._writer = Writer(self._file, doorbell=doorbell, clock=clock, on_health=on_health, observer=observer)
+        except (sqlite3.Error, StorageUnavailableError) as error:
+            self._lock.release()
+            raise StartupError(cannot_use(path, error)) from error
         except BaseException:
             self._lock.release()
             raise
-        self._clock = clock
-        self._readers = Readers(path)
-        self._writer = Writer(path, doorbell=doorbell, clock=clock, on_health=on_health, observer=observer)
         mover = Mover(encode_event=encode_event, retention=retention)
-        newest = self._readers.row(SQL.job_newest_time, {})
         self._submissions = Submissions(
             mover=mover,
             load_job=_load_without_payloads,
@@ -91,6 +99,7 @@ class SqliteStore:
     def close(self) -> None:
         self._writer.close()
         self._readers.close()
+        self._file.close()
         self._lock.release()
 
     # --- jobs, for the API ---
@@ -185,13 +194,19 @@ class SqliteStore:
         row = self._readers.row(SQL.job_next_ready_time, {"workflows": dumps(list(workflows))})
         return None if row is None else row[0]
 
+    def runs_of(self, worker_id: str) -> Mapping[Fence, JobState]:
+        rows = self._readers.rows(SQL.run_list, {"worker_id": worker_id})
+        return {Fence(row["job_id"], row["run_token"]): JobState(row["state"]) for row in rows}
+
     def run_state(self, fence: Fence) -> JobState | None:
         return state_of_run(
             self._readers.row(SQL.run_get_state, {"job_id": fence.job_id, "run_token": fence.run_token})
         )
 
     def run_write(self, fence: Fence, update: RunUpdate) -> Write[None]:
-        return self._writer.submit(lambda t: self._runs.write(t, fence, update))
+        after = update.after
+        assert after is None or isinstance(after, QueuedWrite)  # noqa: S101 - it came from this store
+        return self._writer.submit(lambda t: self._runs.write(t, fence, update), after=after)
 
     def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[None]:
         return self._writer.submit(lambda t: self._runs.end(t, fence, end, update))

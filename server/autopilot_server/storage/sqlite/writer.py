@@ -11,8 +11,9 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator
-from pathlib import Path
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
@@ -20,7 +21,8 @@ from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import Micros
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
-from autopilot_server.storage.sqlite.connections import RETRY_SECONDS, connect, unavailable
+from autopilot_server.storage.sqlite.connections import connect, unavailable
+from autopilot_server.storage.sqlite.database_file import RETRY_SECONDS, DatabaseFile
 from autopilot_server.storage.sqlite.queries import SQL
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,16 @@ Outcome = tuple[Any, Exception | None]
 JobNews = tuple[JobState | None, list[StoredEvent]]
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What is carried out in one transaction, and what came of it."""
+
+    writes: Sequence["QueuedWrite[Any]"]
+    number: int = field(default_factory=lambda: secrets.randbits(62))
+    outcomes: list[Outcome] = field(default_factory=list)
+    news: dict[str, JobNews] = field(default_factory=dict)
+
+
 class _ChangedAndFailedError(Exception):
     """An operation failed, and has changed something before."""
 
@@ -71,11 +83,12 @@ class _ChangedAndFailedError(Exception):
 class QueuedWrite(Generic[T]):
     """A write on its way to the disk. See storage.store.Write."""
 
-    __slots__ = ("_callbacks", "_done", "_error", "_event", "_lock", "_result", "_waiters", "operation")
+    __slots__ = ("_after", "_callbacks", "_done", "_error", "_event", "_lock", "_operation", "_result", "_waiters")
 
-    def __init__(self, operation: Operation[T]) -> None:
-        """Queue `operation`, which may be carried out more than once before it is committed."""
-        self.operation = operation
+    def __init__(self, operation: Operation[T], after: "QueuedWrite[Any] | None" = None) -> None:
+        """Queue `operation`, which may be carried out more than once before it is committed. It is not when `after`
+        has failed."""
+        self._operation, self._after = operation, after
         self._lock = threading.Lock()
         self._done = False
         self._result: Any = None
@@ -112,10 +125,18 @@ class QueuedWrite(Generic[T]):
         if self._error is not None:
             callback(self._error)
 
+    def carry_out(self, transaction: Transaction) -> T:
+        """Do it, in a transaction."""
+        if self._after is not None and self._after._error is not None:
+            raise self._after._error
+        return self._operation(transaction)
+
     def complete(self, result: Any, error: Exception | None) -> list[asyncio.Future[None]]:
         """Settle the write. Whom to wake, on their own loops."""
         with self._lock:
             self._result, self._error, self._done = result, error, True
+            # Or the first write of a run would be kept until its last.
+            self._after = None
             waiters, callbacks = self._waiters, self._callbacks
             if self._event is not None:
                 self._event.set()
@@ -136,26 +157,27 @@ class Writer:
 
     def __init__(
         self,
-        path: Path,
+        file: DatabaseFile,
         *,
         doorbell: Doorbell,
         clock: Callable[[], Micros],
         on_health: Callable[[bool], None],
         observer: Observer,
     ) -> None:
-        """Start to write to `path`. `on_health` is called, on the writer's thread, when the database goes or comes."""
+        """Start to write to `file`. `on_health` is called, on the writer's thread, when the database goes or comes."""
+        self._file, self._doorbell, self._clock, self._on_health = file, doorbell, clock, on_health
         self._observer = observer
-        self._path, self._doorbell, self._clock, self._on_health = path, doorbell, clock, on_health
         self._queue: queue.SimpleQueue[QueuedWrite[Any] | None] = queue.SimpleQueue()
-        self._connection: sqlite3.Connection | None = connect(path)
+        self._connection: sqlite3.Connection | None = connect(file.path)
         self._healthy = True
+        self._what_is_wrong = ""
         self._closed = False
         self._thread = threading.Thread(target=self._main, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Operation[T]) -> QueuedWrite[T]:
-        """Queue an operation."""
-        write = QueuedWrite(operation)
+    def submit(self, operation: Operation[T], *, after: QueuedWrite[Any] | None = None) -> QueuedWrite[T]:
+        """Queue an operation; one that fails when `after` does."""
+        write = QueuedWrite(operation, after)
         if self._closed:
             write.complete(None, StorageUnavailableError("The server is stopping.", retry_delay=RETRY_SECONDS))
         else:
@@ -195,35 +217,39 @@ class Writer:
                 return batch, True
         return batch, False
 
-    def _carry_out(self, batch: list[QueuedWrite[Any]]) -> None:
-        """One transaction. Afterwards every write of the batch is settled."""
-        number, started, failure = secrets.randbits(62), time.monotonic(), None
-        outcomes: list[Outcome] = []
-        news: dict[str, JobNews] = {}
+    def _carry_out(self, writes: list[QueuedWrite[Any]]) -> None:
+        """One transaction. Afterwards every write is settled."""
+        batch, started, committed = _Batch(writes), time.monotonic(), True
         try:
-            connection = self._connected()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                outcomes = [self._one(connection, write, news) for write in batch]
-            except _ChangedAndFailedError:
-                # Rare enough that everybody may be carried out again, and savepoints need not be made for all.
-                connection.execute("ROLLBACK")
-                connection.execute("BEGIN IMMEDIATE")
-                news = {}
-                outcomes = [self._one_alone(connection, write, news) for write in batch]
-            connection.execute(SQL.batch_set, {"batch": number})
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if not self._was_committed(number):
-                failure = self._failed(error)
-                outcomes, news = [(None, failure)] * len(batch), {}
+            self._file.check()
+            self._commit(batch)
+            # What went into a file that was taken away meanwhile is nowhere.
+            self._file.check()
+        except Exception as error:
+            # Whatever it is, the thread goes on: without it nobody would be answered.
+            if not self._was_committed(batch.number, error):
+                batch, committed = _Batch(writes, outcomes=[(None, self._failed(error))] * len(writes)), False
         else:
-            self._set_health(True)
-        events = sum(len(events) for _, events in news.values())
-        self._observer.batch_ended(len(batch), events, time.monotonic() - started, committed=failure is None)
-        self._settle(batch, outcomes)
-        if news:
-            self._ring([News(job_id, state, tuple(events)) for job_id, (state, events) in news.items()])
+            self._set_health(None)
+        events = sum(len(events) for _, events in batch.news.values())
+        self._observer.batch_ended(len(writes), events, time.monotonic() - started, committed=committed)
+        self._settle(batch)
+        if batch.news:
+            self._ring([News(job_id, state, tuple(events)) for job_id, (state, events) in batch.news.items()])
+
+    def _commit(self, batch: _Batch) -> None:
+        connection = self._connected()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            batch.outcomes = [self._one(connection, write, batch.news) for write in batch.writes]
+        except _ChangedAndFailedError:
+            # Rare enough that everybody may be carried out again, and savepoints need not be made for all.
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            batch.news = {}
+            batch.outcomes = [self._one_alone(connection, write, batch.news) for write in batch.writes]
+        connection.execute(SQL.batch_set, {"batch": batch.number})
+        connection.execute("COMMIT")
 
     def _ring(self, news: list[News]) -> None:
         try:
@@ -240,7 +266,7 @@ class Writer:
         transaction = Transaction(connection, self._clock())
         before = connection.total_changes
         try:
-            result = write.operation(transaction)
+            result = write.carry_out(transaction)
         except Exception as error:
             if isinstance(error, sqlite3.Error) and unavailable(error) is not None:
                 raise
@@ -264,50 +290,74 @@ class Writer:
         return outcome
 
     @staticmethod
-    def _settle(batch: list[QueuedWrite[Any]], outcomes: list[Outcome]) -> None:
+    def _settle(batch: _Batch) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
-        for write, (result, error) in zip(batch, outcomes, strict=True):
+        for write, (result, error) in zip(batch.writes, batch.outcomes, strict=True):
             for waiter in write.complete(result, error):
                 by_loop[waiter.get_loop()].append(waiter)
         for loop, waiters in by_loop.items():
             # A loop that was closed meanwhile has nobody left who waits.
-            if not loop.is_closed():
+            with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_wake, waiters)
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = connect(self._path)
+            # Who is known to be locked out does not wait long: callers do, and the next try comes anyway.
+            self._connection = connect(self._file.path, busy_seconds=None if self._healthy else RETRY_SECONDS)
         return self._connection
 
-    def _was_committed(self, number: int) -> bool:
-        """Whether a batch whose COMMIT failed is in the database all the same. Drops the connection."""
+    def _was_committed(self, number: int, error: Exception) -> bool:
+        """Whether a batch that failed is in the database all the same.
+
+        When that cannot be told, its writes are answered as not done. If one was, its caller finds out by repeating it,
+        or by looking for it.
+        """
+        if isinstance(error, StorageUnavailableError):
+            # The file is not there to be asked. It may come back: the connection stays.
+            self._roll_back()
+            return False
         try:
-            if self._connection is not None:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                self._connection.close()
-            self._connection = None
+            self._disconnect()
             row = self._connected().execute(SQL.batch_get).fetchone()
         except sqlite3.Error:
-            # Not to be told now: the writes are answered as not done. What was not committed is rolled back by
-            # SQLite; a COMMIT whose sync failed leaves frames that the next writer overwrites or a reader ignores.
-            self._connection = None
+            self._disconnect()
             return False
         return bool(row["batch"] == number)
 
-    def _failed(self, error: sqlite3.Error) -> Exception:
-        away = unavailable(error)
-        if away is None:
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _disconnect(self) -> None:
+        self._roll_back()
+        with suppress(sqlite3.Error):
+            if self._connection is not None:
+                self._connection.close()
+        self._connection = None
+
+    def _failed(self, error: Exception) -> Exception:
+        """What the writes of a batch are answered."""
+        outage = unavailable(error) if isinstance(error, sqlite3.Error) else error
+        if not isinstance(outage, StorageUnavailableError):
             log.error("the database refused a batch", exc_info=error)
             return error
-        log.warning("the database is away: %s", error)
-        self._set_health(False)
-        return away
+        self._set_health(outage)
+        return outage
 
-    def _set_health(self, healthy: bool) -> None:
-        if healthy != self._healthy:
-            self._healthy = healthy
-            self._on_health(healthy)
+    def _set_health(self, outage: StorageUnavailableError | None) -> None:
+        """The database is away, or is not."""
+        what = "" if outage is None else outage.message
+        if what and what != self._what_is_wrong:
+            log.error("the database %s is away: %s (%s)", self._file.path, what, outage and outage.__cause__)
+        self._what_is_wrong = what
+        if (not what) != self._healthy:
+            self._healthy = not what
+            try:
+                self._on_health(self._healthy)
+            except Exception:
+                # As in `_ring`.
+                log.exception("a listener of the database's health failed")
 
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:
