@@ -28,12 +28,12 @@ from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.serializer import StrictSerializer, allowed_types
 from autopilot_server.engine.values_reader import ValuesReader
 from autopilot_server.engine.workflows import Registry, error_line
-from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.metrics import Metrics, MetricsServer, Sources
 from autopilot_server.observer import Observer
 from autopilot_server.pulse import Pulse
-from autopilot_server.storage import database_path, open_store
+from autopilot_server.storage import cannot_use, database_path, open_store
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
 
@@ -97,7 +97,7 @@ class App:
         deadlines = Deadlines(store=store, doorbell=doorbell)
         try:
             reader = ValuesReader(store=store, registry=registry, serde=serde)
-            api = ApiServer(
+            health.api = api = ApiServer(
                 settings=settings,
                 store=store,
                 doorbell=doorbell,
@@ -123,10 +123,12 @@ class App:
             await store.workflows_publish(registry.descriptors)
             await _recover(store, settings, observer)
             port = await api.start()
+        except StorageUnavailableError as error:
+            store.close()
+            raise StartupError(cannot_use(database_path(settings.database), error)) from error
         except BaseException:
             store.close()
             raise
-        health.api = api
         engine.start()
         app = cls(settings=settings, store=store, api=api, engine=engine, metrics=metrics, port=port)
         pruner = Pruner(store=store, interval_seconds=settings.prune_interval_seconds)

@@ -79,6 +79,10 @@ class Witness:
         writes, reads = len(self.accepted) + times, self.answered["GetStatus"] + times
         self._wait(lambda: len(self.accepted) >= writes and self.answered["GetStatus"] >= reads)
 
+    def wait_for_calls(self, times: int) -> None:
+        """Wait until so many calls have ended, whatever came of them."""
+        self._wait(lambda: self.answered.total() + self.refused.total() >= times)
+
     def end(self) -> None:
         """Ask no more."""
         self._ended.set()

@@ -138,6 +138,11 @@ class Workload:
 
     # --- from the outside ---
 
+    @property
+    def requests(self) -> list[job_service_pb2.SubmitJobRequest]:
+        """What the jobs are submitted with, for somebody else who does it."""
+        return [plan.request for plan in self._plans]
+
     def start(self) -> None:
         """Begin. `finished` tells when all jobs are."""
         parts = [self._plans[number::4] for number in range(4)]

@@ -52,7 +52,12 @@ class Memory(SqliteStore):
 
 
 def open_memory(path: Path) -> Memory:
-    """Open the memory in the database file, and make its tables."""
-    memory = Memory(DatabaseFile(path.absolute()))
-    memory.setup()
+    """Open the memory in the database file, and make its tables. StorageUnavailableError."""
+    try:
+        memory = Memory(DatabaseFile(path.absolute()))
+        memory.setup()
+    except sqlite3.Error as error:
+        if (outage := unavailable(error)) is not None:
+            raise outage from error
+        raise
     return memory

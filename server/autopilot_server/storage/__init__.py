@@ -8,10 +8,11 @@ from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import Micros, now
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sqlite.migrations import cannot_use
 from autopilot_server.storage.sqlite.store import SqliteStore
 from autopilot_server.storage.store import EncodeEvent, Store
 
-__all__ = ["Store", "database_path", "open_store"]
+__all__ = ["Store", "cannot_use", "database_path", "open_store"]
 
 _SCHEME = "sqlite:///"
 
