@@ -23,7 +23,7 @@ from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.engine.clockwork import Deadlines, Pruner
 from autopilot_server.engine.engine import Engine
-from autopilot_server.engine.memory import open_memory
+from autopilot_server.engine.memory import Memory, open_memory
 from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.serializer import StrictSerializer, allowed_types
 from autopilot_server.engine.values_reader import ValuesReader
@@ -57,12 +57,13 @@ class App:
         store: Store,
         api: ApiServer,
         engine: Engine,
+        memory: Memory,
         metrics: MetricsServer | None,
         port: int,
     ) -> None:
         """Keep the started parts."""
         self._settings, self._store, self._api, self._engine = settings, store, api, engine
-        self._metrics = metrics
+        self._memory, self._metrics = memory, metrics
         self._tasks: list[asyncio.Task[None]] = []
         self.port = port
 
@@ -105,6 +106,7 @@ class App:
                 authenticators=authenticators,
                 observer=observer,
             )
+            memory = open_memory(database_path(settings.database))
             engine = Engine(
                 services=RunServices(
                     store=store,
@@ -112,7 +114,7 @@ class App:
                     encode_event=encode_event,
                     settings=settings,
                     serde=serde,
-                    memory=open_memory(database_path(settings.database)),
+                    memory=memory,
                     observer=observer,
                 ),
                 registry=registry,
@@ -130,7 +132,7 @@ class App:
             store.close()
             raise
         engine.start()
-        app = cls(settings=settings, store=store, api=api, engine=engine, metrics=metrics, port=port)
+        app = cls(settings=settings, store=store, api=api, engine=engine, memory=memory, metrics=metrics, port=port)
         pruner = Pruner(store=store, interval_seconds=settings.prune_interval_seconds)
         app._in_background(deadlines, pruner, Pulse("server", observer))
         return app
@@ -146,6 +148,7 @@ class App:
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
         await asyncio.to_thread(self._store.close)
+        await asyncio.to_thread(self._memory.close)
 
     def _in_background(self, *parts: Deadlines | Pruner | Pulse) -> None:
         for part in parts:

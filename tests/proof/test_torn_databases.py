@@ -18,7 +18,7 @@ from tests.proof.faults import TormentedServer, online_backup
 from tests.proof.histories import History, JobRecord
 from tests.proof.recording import TEXT
 from tests.proof.torment import LONG, Torment, interrupted_work, quiet, running, under_way
-from tests.proof.witness import Witness
+from tests.proof.witness import NOT_SERVING, Health, Witness
 from tests.proof.write_ahead_log import HEADER, TAILS, WriteAheadLog
 
 
@@ -92,6 +92,23 @@ def _says_that_it_is_damaged(server: TormentedServer) -> None:
         assert server.is_alive()
         server.close()
     quiet(server)
+
+
+def test_a_log_that_was_deleted_is_in_the_file_after_an_orderly_stop(torment: Torment) -> None:
+    """What it held is not lost while the server lives, which has it open."""
+    with running(torment.server()) as server:
+        with grpc.insecure_channel(server.address) as channel:
+            health, witness = Health(channel), Witness(channel, payload_bytes=10_000)
+            witness.wait_for_answers(20)
+            server.files[1].unlink()
+            health.wait_for(NOT_SERVING)
+            witness.end()
+            health.close()
+        assert server.terminate() == 0
+        server.start()
+        with grpc.insecure_channel(server.address) as channel:
+            assert not witness.strange
+            assert not witness.lost(channel)
 
 
 def test_copies_of_a_database_that_is_in_use(torment: Torment, tried: Tried) -> None:

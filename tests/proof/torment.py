@@ -82,7 +82,7 @@ class Torment:
             health.close()
             self.judge(history)
             assert not witness.strange
-            assert not witness.lost()
+            assert not witness.lost(channel)
         assert server.is_alive()
         assert server.terminate() == 0
         return quiet(server)

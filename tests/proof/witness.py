@@ -89,12 +89,13 @@ class Witness:
         for thread in self._threads:
             thread.join()
 
-    def lost(self) -> list[str]:
+    def lost(self, channel: grpc.Channel) -> list[str]:
         """The jobs that were accepted and are not there."""
+        stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
         lost = []
         for job_id in self.accepted:
             try:
-                self._stub.GetStatus(job_service_pb2.GetStatusRequest(job_id=job_id), timeout=PATIENCE_SECONDS)
+                stub.GetStatus(job_service_pb2.GetStatusRequest(job_id=job_id), timeout=PATIENCE_SECONDS)
             except grpc.RpcError:
                 lost.append(job_id)
         return lost

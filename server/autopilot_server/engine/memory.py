@@ -44,6 +44,12 @@ class Memory(SqliteStore):
         """As `batch`, on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.batch, list(ops))
 
+    def close(self) -> None:
+        """Let go of the file. What steps that were left behind still ask for fails."""
+        with self.lock:
+            self.conn.close()
+        self._file.close()
+
     def _roll_back(self) -> None:
         # LangGraph only ever commits: when that fails the write lock would be held for ever.
         with self.lock:
