@@ -39,7 +39,7 @@ class DatabaseFile:
         self._anchor = sqlite3.connect(
             f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
         )
-        self._anchor.execute("SELECT * FROM sqlite_schema LIMIT 1").fetchall()
+        self._anchor.execute("PRAGMA schema_version").fetchall()
         self._inodes = self._look()
 
     def check(self) -> None:
