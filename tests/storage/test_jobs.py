@@ -30,7 +30,16 @@ from autopilot_server.jobs.job import (
     RetryPolicy,
 )
 from autopilot_server.jobs.states import FINISHED, JobState
-from autopilot_server.storage.store import EventDraft, Fence, PageKey, Resumption, RunUpdate, WriteRow, WritesPut
+from autopilot_server.storage.store import (
+    EventDraft,
+    Fence,
+    PageKey,
+    Pruned,
+    Resumption,
+    RunUpdate,
+    WriteRow,
+    WritesPut,
+)
 
 from tests.storage.conftest import RETENTION, Box, put, row
 
@@ -592,6 +601,57 @@ def test_pruning(box: Box) -> None:
     assert prune(even) == (3, 3)
     assert prune(JobFilter(states=frozenset({JobState.PENDING}))) == (0, 0)
     assert [j.job_id for j in box.store.job_list(JobFilter(), limit=9, after=None, payloads=False)] == ["j3", "j1"]
+
+
+def test_a_dry_run_counts_what_the_jobs_of_a_thread_leave_in_whatever_batches(box: Box) -> None:
+    for job_id in ("a", "b", "c"):
+        claim = box.running(job_id, thread_id="t", labels={"odd": str(job_id != "b")})
+        box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("t", f"{job_id}1")))).result()
+        box.end(claim, JobState.SUCCEEDED, output="1")
+
+    def prune(job_filter: JobFilter, limit: int, dry_run: bool) -> tuple[int, int]:
+        jobs = checkpoints = 0
+        batch = Pruned(0, 0, more=True)
+        while batch.more:
+            batch = box.store.jobs_prune(
+                job_filter,
+                finished_before=box.clock(),
+                checkpoints_only=False,
+                dry_run=dry_run,
+                limit=limit,
+                after=batch.resume_after,
+            ).result()
+            jobs, checkpoints = jobs + batch.jobs, checkpoints + batch.checkpoints
+        return jobs, checkpoints
+
+    some = JobFilter(labels={"odd": "True"})
+    assert [prune(some, limit, dry_run=True) for limit in (1, 2, 9)] == [(2, 0)] * 3
+    assert [prune(JobFilter(), limit, dry_run=True) for limit in (1, 2, 9)] == [(3, 3)] * 3
+    assert prune(some, 1, dry_run=False) == (2, 0)
+    assert [prune(JobFilter(), limit, dry_run=True) for limit in (1, 9)] == [(1, 3)] * 2
+    assert prune(JobFilter(), 1, dry_run=False) == (1, 3)
+
+
+def test_pruning_leaves_each_job_what_its_newest_checkpoint_needs(box: Box) -> None:
+    """The memory of a subgraph that keeps its state, as it was for an earlier job on the thread."""
+    for job_id in ("a", "b"):
+        claim = box.running(job_id, thread_id="t")
+        for number in ("1", "2"):
+            root = f"{job_id}{number}"
+            update = RunUpdate(checkpoint=put(row("t", f"{root}-m", "memory", parents={"": root})))
+            box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("t", root)))).result()
+            box.store.run_write(claim.fence, update).result()
+        box.store.run_write(claim.fence, RunUpdate(checkpoint=put(row("t", f"{job_id}3")))).result()
+        box.end(claim, JobState.SUCCEEDED, output="1")
+    pruned = box.store.jobs_prune(
+        JobFilter(), finished_before=box.clock(), checkpoints_only=True, dry_run=False, limit=9, after=None
+    ).result()
+    assert pruned.checkpoints == 6
+    kept = box.store.checkpoint_history("t", None, before=None, limit=None)
+    assert sorted(c.checkpoint_id for c in kept) == ["a2-m", "a3", "b2-m", "b3"]
+    box.submit("fork", fork_from=CheckpointRef("a"))
+    copied = box.store.checkpoint_history("fork", None, before=None, limit=None)
+    assert sorted(c.checkpoint_id for c in copied) == ["a2-m", "a3"]
 
 
 def test_listing_by_every_filter(box: Box) -> None:

@@ -1,6 +1,8 @@
 """Deleting jobs and checkpoints, in batches."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from autopilot_server.jobs.errors import JobNotFoundError
@@ -50,41 +52,41 @@ def prune(
     if not states:
         # Only unfinished ones were asked for; to list_rows no state would mean any.
         return Pruned(0, 0, more=False)
-    rows = list_rows(
-        transaction.execute, job_filter, states=states, limit=limit, after=after, finished_before=finished_before
-    )
-    counted = _Threads(transaction)
+
+    def chosen(*, thread_id: str, limit: int, after: PageKey | None) -> list[Row]:
+        wanted = replace(job_filter, thread_id=thread_id)
+        return list_rows(
+            transaction.execute, wanted, states=states, limit=limit, after=after, finished_before=finished_before
+        )
+
+    rows = chosen(thread_id=job_filter.thread_id, limit=limit, after=after)
     jobs = checkpoints = 0
     for row in rows:
         if checkpoints_only:
             checkpoints += _prune_checkpoints(transaction, row, dry_run)
         else:
             jobs += 1
-            checkpoints += counted.without(row)
+            if _takes_its_thread(transaction, row, chosen):
+                checkpoints += _count_checkpoints(transaction, row)
             if not dry_run:
                 _delete(transaction, row)
     last = PageKey(create_time=rows[-1]["create_time"], job_id=rows[-1]["job_id"]) if rows else None
     return Pruned(jobs, checkpoints, more=len(rows) == limit, resume_after=last)
 
 
-class _Threads:
-    """Counts the checkpoints that go with the last job of a thread."""
+def _takes_its_thread(transaction: Transaction, row: Row, list_chosen: Callable[..., list[Row]]) -> bool:
+    """Whether a thread goes with a job: its oldest, when all of its jobs are chosen, whatever batches they are in."""
+    thread = {"thread_id": row["thread_id"]}
+    (count,) = transaction.row(SQL.thread_count_jobs, thread) or (0,)
+    if count == 1:
+        return True
+    chosen = list_chosen(thread_id=row["thread_id"], limit=count, after=None)
+    return len(chosen) == count and bool(chosen[-1]["job_id"] == row["job_id"])
 
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-        self._left: dict[str, int] = {}
 
-    def without(self, row: Row) -> int:
-        """How many checkpoints go when this job does, after those that were asked for before."""
-        thread_id = row["thread_id"]
-        if thread_id not in self._left:
-            found = self._transaction.row(SQL.thread_count_jobs, {"thread_id": thread_id})
-            self._left[thread_id] = found[0] if found is not None else 0
-        self._left[thread_id] -= 1
-        if self._left[thread_id]:
-            return 0
-        count = self._transaction.row(SQL.checkpoint_count_of_thread, {"thread_id": thread_id})
-        return int(count[0]) if count is not None else 0
+def _count_checkpoints(transaction: Transaction, row: Row) -> int:
+    count = transaction.row(SQL.checkpoint_count_of_thread, {"thread_id": row["thread_id"]})
+    return int(count[0]) if count is not None else 0
 
 
 def _delete(transaction: Transaction, row: Row) -> None:
