@@ -11,7 +11,7 @@ PROTOS := $(shell cd protos && find autopilot -name '*.proto' | sort)
 GENERATED := generated/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test proof soak bench lint format generate check-generated breaking release-contract clean
+.PHONY: help setup demo test proof soak bench lint format generate check-generated breaking release-contract release-database clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -79,6 +79,9 @@ breaking: $(GENERATOR_READY) ## Fail when the contract breaks clients of the las
 release-contract: $(GENERATOR_READY) ## Keep the contract of a release, which later ones must not break
 	mkdir -p protos/released
 	cd protos && ../$(GENERATOR_BIN)/buf build --output released/v1.binpb
+
+release-database: $(READY) ## Keep a database of a release, which later ones must go on with
+	$(BIN)/python -m tests.storage.record_database
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) $(GENERATOR) .demo .pytest_cache .mypy_cache .ruff_cache
