@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "supervision": set(),
     "observer": set(),
     "pulse": {"observer"},
+    "readiness": set(),
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
     "access": {"jobs", "config"},
     "logs": set(),

@@ -33,6 +33,7 @@ from autopilot_server.jobs.job import SECOND
 from autopilot_server.metrics import Metrics, MetricsServer, Sources
 from autopilot_server.observer import Observer
 from autopilot_server.pulse import Pulse
+from autopilot_server.readiness import tell_supervisor
 from autopilot_server.storage import cannot_use, database_path, open_store
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
@@ -261,7 +262,9 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopped.set)
     host = settings.listen.rpartition(":")[0]
     print(f"autopilot: serving on {host}:{app.port}", flush=True)
+    tell_supervisor("READY=1")
     await stopped.wait()
+    tell_supervisor("STOPPING=1")
     log.info("stopping; a second signal ends the process at once")
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
