@@ -15,7 +15,7 @@ PROMETHEUS = {"prometheus_client"}
 
 PARTS_OF_THE_APP = {
     *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *("access", "observer", "pulse", "metrics"),
+    *("access", "observer", "pulse", "metrics", "readiness"),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
