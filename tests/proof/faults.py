@@ -57,7 +57,9 @@ class TormentedServer(ServerProcess):
 
 
 def _start_anew(environment: dict[str, str], arguments: list[str]) -> None:
-    os.execve(AUTOPILOT, ["autopilot", "serve", *arguments], {**os.environ, **environment})  # noqa: S606
+    # Workflows of this folder find it, as they do in a process that was forked.
+    known = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    os.execve(AUTOPILOT, ["autopilot", "serve", *arguments], {**os.environ, **known, **environment})  # noqa: S606
 
 
 class Fault(Protocol):
