@@ -148,6 +148,17 @@ async def test_breakpoints(world: World, where: str) -> None:
     assert job.attempt == 2
 
 
+async def test_a_breakpoint_on_a_thread_that_another_workflow_used(world: World) -> None:
+    """Its channels are still there, and must not pass for news at which to stop again."""
+    await world.run("fan_out", {"items": []}, thread_id="t")
+    job = await world.run("stops_before", {"items": []}, thread_id="t", interrupt_after=("b",))
+    for expected in (("b",), ("c",)):
+        assert (job.state, job.next_steps) == (JobState.INTERRUPTED, expected)
+        await world.resume(job.job_id)
+        job = await world.stopped(job.job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+
+
 async def test_a_breakpoint_after_every_step(world: World) -> None:
     job = await world.run("linear", {"items": []}, interrupt_after=("*",))
     for expected in (("b",), ("c",)):

@@ -53,6 +53,7 @@ __all__ = [
     "is_invalid_resume",
     "next_steps",
     "run_keys",
+    "see_foreign_channels",
     "split_namespace",
 ]
 
@@ -209,6 +210,17 @@ def breakpoint_hit(checkpoint: Checkpoint, steps: Any, names: Iterable[str]) -> 
         return False
     tasks: Any = [SimpleNamespace(name=name, config=None) for name in names]
     return bool(should_interrupt(checkpoint, steps, tasks))
+
+
+def see_foreign_channels(graph: Pregel[Any, Any, Any, Any], checkpoint: Checkpoint) -> None:
+    """Count channels that the graph has not got, which another workflow left on the thread, as seen by its breakpoints.
+
+    LangGraph notes what it has seen of the graph's own channels only, and takes the others for updates for ever: a run
+    would stop at one breakpoint again and again.
+    """
+    foreign = {c: v for c, v in checkpoint["channel_versions"].items() if c not in graph.channels}
+    if foreign:
+        checkpoint["versions_seen"].setdefault(INTERRUPT, {}).update(foreign)
 
 
 def subgraph_paths(graph: Pregel[Any, Any, Any, Any], prefix: str = "") -> frozenset[str]:

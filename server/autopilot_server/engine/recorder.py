@@ -301,6 +301,8 @@ class Recorder:
 
     def loaded(self, found: CheckpointTuple | None, checkpoint_ns: str) -> None:
         """A graph at this namespace begins. Its finished tasks will be announced again, and are not reported again."""
+        if found is not None and not checkpoint_ns:
+            private.see_foreign_channels(self._graph, found.checkpoint)
         with self._lock:
             self._checkpointed.add(checkpoint_ns)
             if found is not None and found.pending_writes:
