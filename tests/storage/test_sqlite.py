@@ -89,6 +89,19 @@ def test_on_failure_is_told_once_and_late_too(box: Box) -> None:
     assert [type(error) for error in told] == [JobAlreadyExistsError] * 2
 
 
+def test_threads_that_end_leave_no_files_open(box: Box) -> None:
+    def read_on_a_thread() -> int:
+        thread = threading.Thread(target=box.job)
+        thread.start()
+        thread.join()
+        return len(os.listdir("/proc/self/fd"))
+
+    box.submit()
+    # SQLite keeps a file that another connection has locked, for the next one that opens it.
+    first = read_on_a_thread()
+    assert [read_on_a_thread() for _ in range(5)] == [first] * 5
+
+
 def test_everything_is_there_after_a_restart(box: Box) -> None:
     claim = box.running()
     box.end(claim, JobState.SUCCEEDED, output='{"x":1}')

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.storage.sqlite.database_file import DatabaseFile, away
@@ -66,6 +67,16 @@ def unavailable(error: sqlite3.Error) -> StorageUnavailableError | None:
     return None if what is None else away(what, error)
 
 
+class _Reading:
+    """A thread's connection. Closed with the thread: synchronous subgraphs run on threads that live as long as they."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Readers:
     """A read-only connection for each thread that reads."""
 
@@ -74,7 +85,7 @@ class Readers:
         self._file = file
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._open: set[sqlite3.Connection] = set()
+        self._open: WeakSet[_Reading] = WeakSet()
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` on this thread's connection, in one snapshot of the database."""
@@ -101,9 +112,8 @@ class Readers:
     def close(self) -> None:
         """Close all connections. Nobody reads any more."""
         with self._lock:
-            for connection in self._open:
-                connection.close()
-            self._open.clear()
+            for reading in list(self._open):
+                reading.connection.close()
 
     @contextmanager
     def _mapped(self) -> Iterator[sqlite3.Connection]:
@@ -117,19 +127,13 @@ class Readers:
             raise
 
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = connect(self._file.path, read_only=True)
-            self._local.connection = connection
+        reading: _Reading | None = getattr(self._local, "reading", None)
+        if reading is None:
+            reading = self._local.reading = _Reading(connect(self._file.path, read_only=True))
             with self._lock:
-                self._open.add(connection)
-        return connection
+                self._open.add(reading)
+        return reading.connection
 
     def _forget(self) -> None:
-        # The next read opens the file anew.
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            self._local.connection = None
-            with self._lock:
-                self._open.discard(connection)
-            connection.close()
+        # The next read opens the file anew, which may have been replaced or come back.
+        self._local.reading = None
