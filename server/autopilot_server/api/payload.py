@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from autopilot.v1 import job_pb2
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from autopilot_server.jobs.job import Json, Omitted, Payload
+from autopilot_server.jobs.json_text import is_deeper
 
 PayloadWriter = Callable[[Payload | None], job_pb2.Payload | None]
 
@@ -50,10 +52,9 @@ def as_value(payload: Payload | None) -> job_pb2.Payload | None:
     """Write a google.protobuf.Value. What is nested too deeply for one is omitted."""
     if payload is None or isinstance(payload, Omitted):
         return as_text(payload)
-    content = json.loads(payload)
-    if _depth(content) > VALUE_DEPTH:
+    if is_deeper(payload, VALUE_DEPTH):
         return job_pb2.Payload(omitted=job_pb2.Omitted(size_bytes=len(payload.encode())))
-    return job_pb2.Payload(json=_to_value(content))
+    return job_pb2.Payload(json=_to_value(json.loads(payload)))
 
 
 @dataclass(slots=True)
@@ -98,16 +99,6 @@ def _to_value(content: Any) -> Value:
             return Value(struct_value=Struct(fields={key: _to_value(item) for key, item in content.items()}))
 
 
-def _depth(content: Any) -> int:
-    match content:
-        case dict():
-            return 1 + max(map(_depth, content.values()), default=0)
-        case list():
-            return 1 + max(map(_depth, content), default=0)
-        case _:
-            return 0
-
-
 # --- in ---
 
 
@@ -128,7 +119,7 @@ def read(payload: job_pb2.Payload) -> Json:
 def parse(text: str) -> Any:
     """Parse JSON text as RFC 8259 has it, and no more: no NaN, no repeated names, no lone surrogates."""
     # Before the parser, whose recursion grows with the depth.
-    if _text_depth(text) > MAX_DEPTH:
+    if is_deeper(text, MAX_DEPTH):
         raise PayloadError(f"it is nested more than {MAX_DEPTH} levels deep")
     try:
         content = json.loads(
@@ -160,9 +151,9 @@ def _finite_float(digits: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise PayloadError(f"the name {twice!r} is given twice in one object")
+        names = Counter(name for name, _ in pairs)
+        twice = next(name for name, times in names.items() if times > 1)
+        raise PayloadError(f"the name {twice[:100]!r} is given twice in one object")
     return content
 
 
@@ -171,26 +162,6 @@ def _refuse_surrogates(content: Any) -> None:
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise PayloadError("it holds half of a surrogate pair, which is no character") from None
-
-
-def _text_depth(text: str) -> int:
-    """How deep brackets are nested in JSON text, strings left out."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return 0
-    depth = deepest = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
 
 
 def _from_value(value: Value) -> Any:

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from autopilot_server.engine.values import encodable
+
 # At most 50 reports a second and job are stored; of those that come faster the newest wins.
 MIN_INTERVAL_SECONDS = 0.020
 
@@ -30,7 +32,7 @@ class Report:
             return cls(step=step, task_id=task_id, data=value)
         rest = dict(value)
         fraction = rest.pop("progress") if _is_fraction(rest.get("progress")) else None
-        message = _storable(rest.pop("message")[:MESSAGE_LENGTH]) if isinstance(rest.get("message"), str) else ""
+        message = encodable(rest.pop("message")[:MESSAGE_LENGTH]) if isinstance(rest.get("message"), str) else ""
         return cls(
             step=step,
             task_id=task_id,
@@ -40,13 +42,8 @@ class Report:
         )
 
 
-def _storable(text: str) -> str:
-    # Python's texts may have halves of surrogate pairs, as models' answers cut in the middle do; UTF-8 has none.
-    return text.encode("utf-8", "replace").decode()
-
-
 def _is_fraction(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 class ReportLimiter:

@@ -1,10 +1,10 @@
-"""Values of workflows as JSON text."""
+"""Values of workflows as JSON text, whatever they are: a workflow's value never fails what tells of it."""
 
 import dataclasses
 import json
 import math
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from autopilot_server.jobs.job import Json
+from autopilot_server.jobs.json_text import is_deeper
 
 # Longest `repr` of a value that has no form in JSON, in characters.
 REPR_LENGTH = 500
@@ -29,26 +30,45 @@ def to_json(value: object) -> Json:
 
     pydantic models and messages as their `model_dump(mode="json")`, dataclasses as objects, dates, UUIDs, decimals and
     enums as pydantic writes them, bytes in base64, NaN and infinities as null, sets as arrays, and anything else as
-    `{"__type__": …, "repr": …}`. Integers of any size are exact. Raises NotJsonError.
+    `{"__type__": …, "repr": …}`; so also an integer of more digits than Python reads (4,300), an iterator, which is
+    not consumed, and a value whose own code raises. Smaller integers are exact. Raises NotJsonError, and nothing else.
     """
     try:
         # Nearly all values are plain: the C encoder writes them without a step in Python.
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError):
+    except BaseException:
+        # It is no plain value, or its own code raises.
         text = json.dumps(_plain(value, 0), ensure_ascii=False, separators=(",", ":"))
-    if not text.isascii():
-        # Lone surrogates have no form in UTF-8.
-        text = text.encode("utf-8", "replace").decode()
-    return text
+    if is_deeper(text, MAX_DEPTH):
+        raise _too_deep()
+    return encodable(text)
+
+
+def encodable(text: str) -> str:
+    """A text of a workflow without lone surrogates, which have no form in UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _too_deep() -> NotJsonError:
+    return NotJsonError(f"it is nested more than {MAX_DEPTH} levels deep, or contains itself")
 
 
 def _plain(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise NotJsonError(f"it is nested more than {MAX_DEPTH} levels deep, or contains itself")
-    deeper = depth + 1
+        raise _too_deep()
+    try:
+        return _converted(value, depth + 1)
+    except NotJsonError:
+        raise
+    except BaseException:
+        # Whatever the value's own code raises, SystemExit too.
+        return _described(value)
+
+
+def _converted(value: Any, deeper: int) -> Any:
     match value:
         case None | bool() | str() | int() if type(value) in (type(None), bool, str, int):
-            return value
+            return value if type(value) is not int else _integer(value)
         case float():
             return float(value) if math.isfinite(value) else None
         case BaseMessage() | BaseModel():
@@ -63,22 +83,37 @@ def _plain(value: Any, depth: int) -> Any:
             return _base64(bytes(value))
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {f.name: _plain(getattr(value, f.name), deeper) for f in dataclasses.fields(value)}
+        case Iterator():
+            # It may be endless, and who made it wants to read it.
+            return _described(value)
         case _:
             return _scalar(value)
 
 
+def _integer(value: int) -> Any:
+    try:
+        str(value)
+    except ValueError:
+        return {"__type__": "builtins.int", "repr": hex(value)[:REPR_LENGTH]}
+    return value
+
+
 def _dumped(model: BaseModel) -> Any:
+    fields = {name: getattr(model, name) for name in type(model).model_fields}
+    if any(isinstance(value, Iterator) for value in fields.values()):
+        # pydantic would read it.
+        return fields
     try:
         return model.model_dump(mode="json")
     except (PydanticSerializationError, ValueError, TypeError):
         # A field that pydantic cannot write: each field by itself.
-        return {name: getattr(model, name) for name in type(model).model_fields}
+        return fields
 
 
 def _key(key: Any) -> str:
     if isinstance(key, str):
         return str(key)
-    plain = _scalar(key) if not isinstance(key, bool | int | float | None) else key
+    plain = key if isinstance(key, bool | float | None) else _plain(key, 0)
     if isinstance(plain, dict):
         return str(plain["repr"])
     return plain if isinstance(plain, str) else json.dumps(plain)
@@ -90,23 +125,27 @@ def _base64(data: bytes) -> Any:
 
 def _scalar(value: Any) -> Any:
     """Dates, UUIDs, decimals, enums, paths and the like as pydantic writes them; else the type and the repr."""
-    try:
-        plain = to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64")
-        json.dumps(plain, allow_nan=False)
-    except Exception:
-        # Whatever the value's own code raises.
-        return {"__type__": _type_name(value), "repr": _repr(value)}
+    plain = to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64")
+    json.dumps(plain, allow_nan=False)
     return plain
 
 
-def _type_name(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+def _described(value: Any) -> Any:
+    return {"__type__": type_name(value), "repr": _repr(value)}
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's class, with its module."""
+    try:
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    except BaseException:
+        # A class may have a class of its own.
+        return "object"
 
 
 def _repr(value: Any) -> str:
     try:
-        text = repr(value)
-    except Exception as error:
+        return str(repr(value)[:REPR_LENGTH])
+    except BaseException as error:
         # A broken __repr__ must not fail the job that shows the value.
-        text = f"<{type(error).__name__} in __repr__>"
-    return text[:REPR_LENGTH]
+        return f"<{type(error).__name__} in __repr__>"

@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 from autopilot_server.engine import private
 from autopilot_server.engine.checkpoints import StoreReader
 from autopilot_server.engine.serializer import StrictSerializer
-from autopilot_server.engine.values import NotJsonError, to_json
+from autopilot_server.engine.values import NotJsonError, to_json, type_name
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import WorkflowNotFoundError
 from autopilot_server.jobs.job import Job, Json
@@ -49,5 +49,5 @@ class ValuesReader:
                 try:
                     values[checkpoint_id] = to_json(state.values)
                 except NotJsonError as error:
-                    values[checkpoint_id] = to_json({"__type__": type(state.values).__name__, "error": str(error)})
+                    values[checkpoint_id] = to_json({"__type__": type_name(state.values), "error": str(error)})
         return values
