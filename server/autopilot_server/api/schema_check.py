@@ -1,18 +1,26 @@
-"""Checks of JSON values against JSON Schemas, for clients."""
+"""Checks of JSON values against JSON Schemas, for clients.
+
+The schema is a workflow's and the value anybody's: a check must not take long for any value. jsonschema's own checks
+of patterns and of unique items do.
+"""
 
 import json
-from collections import OrderedDict
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
+import pydantic_core
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+from pydantic_core import SchemaValidator, core_schema
 from referencing.exceptions import Unresolvable
 
 from autopilot_server.jobs.errors import Violation
 from autopilot_server.jobs.job import Json
 
-# Validators that are kept compiled: more than a server has workflows.
+# Validators and patterns that are kept compiled: more than a server has workflows.
 _KEPT = 256
 _MOST_VIOLATIONS = 16
 _TEXT_LENGTH = 200
@@ -29,18 +37,14 @@ _KINDS = {
 
 
 class SchemaChecks:
-    """Validates, and keeps the validators of the schemas that it has seen."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._validators: OrderedDict[tuple[Json, bool], Draft202012Validator | None] = OrderedDict()
+    """Validates. From any thread."""
 
     def violations(self, value: Json, schema: Json, field: str, *, partial: bool = False) -> list[Violation]:
         """What is wrong with a value. `partial`: fields at the top may be missing, because a state has them already.
 
         A schema that is not valid itself, which a workflow may have given, refuses nothing.
         """
-        validator = self._validator(schema, partial)
+        validator = _compiled(schema, partial)
         if validator is None:
             return []
         try:
@@ -51,23 +55,56 @@ class SchemaChecks:
         except (Unresolvable, RecursionError):
             return []
 
-    def _validator(self, schema: Json, partial: bool) -> Draft202012Validator | None:
-        key = (schema, partial)
-        if key not in self._validators:
-            self._validators[key] = _compiled(json.loads(schema), partial)
-            if len(self._validators) > _KEPT:
-                self._validators.popitem(last=False)
-        return self._validators[key]
 
-
-def _compiled(schema: Any, partial: bool) -> Draft202012Validator | None:
+@lru_cache(_KEPT)
+def _compiled(text: Json, partial: bool) -> Draft202012Validator | None:
+    schema = json.loads(text)
     if partial and isinstance(schema, dict):
         schema = {key: value for key, value in schema.items() if key != "required"}
     try:
         Draft202012Validator.check_schema(schema)
-    except SchemaError:
+    except (SchemaError, RecursionError):
         return None
-    return Draft202012Validator(schema)
+    validator: Draft202012Validator = _Validator(schema)
+    return validator
+
+
+@lru_cache(_KEPT)
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """A search in time that is linear in the text. Only Python's own knows lookarounds and backreferences."""
+    try:
+        kind = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
+        return SchemaValidator(kind).isinstance_python
+    except pydantic_core.SchemaError:
+        return lambda text: re.search(pattern, text) is not None
+
+
+def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+    del schema
+    if validator.is_type(value, "string") and not _matcher(pattern)(value):
+        yield ValidationError(f"{value[:_TEXT_LENGTH]!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+    del schema
+    if validator.is_type(value, "object"):
+        for pattern, inner in patterns.items():
+            for name in filter(_matcher(pattern), value):
+                yield from validator.descend(value[name], inner, path=name, schema_path=pattern)
+
+
+def _unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+    del schema
+    if not unique or not validator.is_type(value, "array"):
+        return
+    if len({json.dumps(item, sort_keys=True) for item in value}) < len(value):
+        yield ValidationError("must not have the same value twice")
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items},
+)
 
 
 def _overwrites(value: Any) -> bool:
