@@ -131,8 +131,9 @@ async def test_everything_that_is_wrong_is_told_at_once(api: Api) -> None:
     refused = await api.refused(
         api.submit(job_id=" ", priority=99, labels={f"K{n}": "" for n in range(64)}, step_limit=-1)
     )
+    more = int(refused.violations.pop("").removeprefix("and ").removesuffix(" more"))
     assert len(refused.violations) >= 32
-    assert "and 35 more" in refused.violations[""]
+    assert len(refused.violations) + more == 67
 
 
 async def test_a_payload_over_the_limit(api: Api) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from autopilot.v1 import job_pb2
 from google.protobuf.duration_pb2 import Duration
@@ -22,6 +22,8 @@ MAX_LABELS = 64
 MAX_TEXT = 128
 MAX_REASON = 1024
 MAX_STEPS = 500
+MAX_STATES = 64
+MAX_ANSWERS = 10_000
 
 # The year 1 to the year 9999, as google.protobuf.Timestamp has it.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -51,6 +53,12 @@ class Checks:
             raise FieldInvalidError.of(self._violations)
         if self._too_large is not None:
             raise self._too_large
+
+    def too_many(self, count: int, most: int, field: str, what: str) -> bool:
+        """Whether a field has more items than it may. They are not looked at then: a request holds millions."""
+        if count > most:
+            self.add(field, f"must have at most {most} {what}")
+        return count > most
 
     # --- texts ---
 
@@ -96,8 +104,8 @@ class Checks:
 
     def labels(self, value: Mapping[str, str], field: str) -> dict[str, str]:
         """Labels."""
-        if len(value) > MAX_LABELS:
-            self.add(field, f"must have at most {MAX_LABELS} pairs")
+        if self.too_many(len(value), MAX_LABELS, field, "pairs"):
+            return {}
         for key, text in sorted(value.items()):
             where = f'{field}["{key[:70]}"]'
             if not LABEL_KEY.fullmatch(key):
@@ -108,11 +116,11 @@ class Checks:
                 self.add(where, "a value must not have control characters")
         return dict(sorted(value.items()))
 
-    def steps(self, value: list[str], field: str, known: tuple[str, ...] | None) -> tuple[str, ...]:
+    def steps(self, value: Sequence[str], field: str, known: tuple[str, ...] | None) -> tuple[str, ...]:
         """Names of steps at which to stop. Only the workflow's own nodes have breakpoints, not its subgraphs'."""
-        if len(value) > MAX_STEPS:
-            self.add(field, f"must have at most {MAX_STEPS} steps")
-        for index, step in enumerate(value[:MAX_STEPS]):
+        if self.too_many(len(value), MAX_STEPS, field, "steps"):
+            return ()
+        for index, step in enumerate(value):
             if known is not None and step != "*":
                 self._breakpoint(step, f"{field}[{index}]", known)
         return tuple(value)

@@ -89,13 +89,14 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
         """Wrap the method's handler."""
         handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(self._open):
-            return handler  # type: ignore[no-any-return]
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                self._conversation(handler.stream_stream), handler.request_deserializer, handler.response_serializer
-            )
+        if handler is None:
+            return None
         name, decoder = method.rpartition("/")[2], _decoder(handler.request_deserializer)
+        if method.startswith(HEALTH):
+            return _health(handler, decoder)
+        if handler.request_streaming:
+            conversation = self._conversation(handler.stream_stream, is_open=method.startswith(self._open))
+            return grpc.stream_stream_rpc_method_handler(conversation, decoder, handler.response_serializer)
         if handler.response_streaming:
             # Watches give bytes: stored events are put together, not parsed and serialized again.
             return grpc.stream_stream_rpc_method_handler(self._streaming(handler.unary_stream, name), decoder, None)
@@ -118,12 +119,13 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
 
         return handler
 
-    def _conversation(self, handle: Handler) -> Handler:
-        """Of reflection, which any identity may use."""
+    def _conversation(self, handle: Handler, *, is_open: bool) -> Handler:
+        """Of reflection, which any identity may use, and anybody where it is open."""
 
         async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            self._admit(context)
-            async for response in handle(requests, context):
+            if not is_open:
+                self._admit(context)
+            async for response in handle(_each_decoded(requests), context):
                 yield response
 
         return handler
@@ -168,6 +170,10 @@ def _text(value: bytes) -> str:
 # --- the request, once its caller is known ---
 
 
+_NO_MESSAGE = "the request's bytes are no message of the method's type"
+_VIOLATION = Violation("", _NO_MESSAGE)
+
+
 class _Undecodable:
     """Stands for a request whose bytes are no message."""
 
@@ -191,10 +197,36 @@ async def _received(requests: AsyncIterator[Any]) -> Any:
         raise _malformed(f"the request did not arrive within {ARRIVAL_SECONDS:g} s of the call") from None
     if request is None:
         raise _malformed("the call ended without a request")
+    return _decoded(request)
+
+
+def _decoded(request: Any) -> Any:
     if isinstance(request, _Undecodable):
-        text = "the request's bytes are no message of the method's type"
-        raise FieldInvalidError(f"{text}: generate the client from the contract.", violations=[Violation("", text)])
+        raise FieldInvalidError(f"{_NO_MESSAGE}: generate the client from the contract.", violations=[_VIOLATION])
     return request
+
+
+async def _each_decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _decoded(request)
+
+
+def _health(handler: Any, decoder: Callable[[bytes], Any]) -> "grpc.RpcMethodHandler[Any, Any]":
+    """Health's own handler, which gives its own statuses; but for bytes that are no message."""
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(
+            _refusing(handler.unary_stream), decoder, handler.response_serializer
+        )
+    return grpc.unary_unary_rpc_method_handler(_refusing(handler.unary_unary), decoder, handler.response_serializer)
+
+
+def _refusing(handle: Handler) -> Handler:
+    async def handler(request: Any, context: Context) -> Any:
+        if isinstance(request, _Undecodable):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _NO_MESSAGE)
+        return await handle(request, context)
+
+    return handler
 
 
 def _malformed(text: str) -> FieldInvalidError:

@@ -23,10 +23,12 @@ access_log = logging.getLogger("autopilot_server.rpc")
 
 DOMAIN = "autopilot"
 
-# A status with larger details than about 9 kB turns into RESOURCE_EXHAUSTED at the client.
-MAX_VIOLATIONS = 32
+# In bytes of UTF-8. Clients take 8 KiB of trailers, and what is more turns into RESOURCE_EXHAUSTED: the message, in
+# which each byte that is not ASCII takes three, and the details, the message once more among them, in base64.
+MAX_MESSAGE = 600
+MAX_VIOLATIONS_SIZE = 3400
+MAX_FIELD = 120
 MAX_TEXT = 240
-MAX_MESSAGE = 1000
 
 
 def status_of(error: ServiceError) -> status_pb2.Status:
@@ -46,17 +48,17 @@ def status_of(error: ServiceError) -> status_pb2.Status:
 
 
 def _bad_request(error: ServiceError) -> error_details_pb2.BadRequest:
-    shown = error.violations[:MAX_VIOLATIONS]
-    violations = [
-        error_details_pb2.BadRequest.FieldViolation(
-            field=_cut(violation.field, 120), description=_cut(violation.description, MAX_TEXT)
+    """The violations, as many as a status may hold."""
+    bad = error_details_pb2.BadRequest()
+    for shown, violation in enumerate(error.violations):
+        bad.field_violations.add(
+            field=_cut(violation.field, MAX_FIELD), description=_cut(violation.description, MAX_TEXT)
         )
-        for violation in shown
-    ]
-    if len(shown) < len(error.violations):
-        more = f"and {len(error.violations) - len(shown)} more"
-        violations.append(error_details_pb2.BadRequest.FieldViolation(field="", description=more))
-    return error_details_pb2.BadRequest(field_violations=violations)
+        if bad.ByteSize() > MAX_VIOLATIONS_SIZE:
+            del bad.field_violations[-1]
+            bad.field_violations.add(field="", description=f"and {len(error.violations) - shown} more")
+            break
+    return bad
 
 
 def _packed(message: Any) -> AnyMessage:
@@ -69,9 +71,9 @@ def _short(metadata: dict[str, str]) -> dict[str, str]:
     return {key: _cut(value, MAX_TEXT) for key, value in metadata.items()}
 
 
-def _cut(text: str, length: int) -> str:
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _cut(text: str, size: int) -> str:
+    data = text.encode("utf-8", "replace")
+    return data.decode() if len(data) <= size else data[: size - 3].decode("utf-8", "ignore") + "…"
 
 
 def _public(error: BaseException, method: str) -> ServiceError:
@@ -124,10 +126,13 @@ def _unary(handle: Handler, method: str, observer: Observer) -> Handler:
             response = await handle(requests, context)
         except Exception as error:
             # Also faults of the program: they must reach the client as a status, and the log once.
-            await _abort(context, _public(error, method), ended)
+            status = _refusal(error, method, ended)
         else:
             ended("OK")
             return response
+        # Behind the except: gRPC holds what an abort raises in a cycle, with whatever was raised before. A request of
+        # 16 MB, which is in those frames, would stay until the garbage collector comes.
+        return await context.abort_with_status(status)
 
     return handler
 
@@ -140,17 +145,21 @@ def _streaming(handle: Handler, method: str, observer: Observer) -> Handler:
                 yield response
         except Exception as error:
             # As in _unary.
-            await _abort(context, _public(error, method), ended)
+            status = _refusal(error, method, ended)
         else:
             ended("OK")
+            return
+        # As in _unary.
+        await context.abort_with_status(status)
 
     return handler
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError, ended: "_Ended") -> None:
-    ended(error.code, error.reason)
-    status: Any = rpc_status.to_status(status_of(error))
-    await context.abort_with_status(status)
+def _refusal(error: Exception, method: str, ended: "_Ended") -> Any:
+    """The status for an error, which is told."""
+    public = _public(error, method)
+    ended(public.code, public.reason)
+    return rpc_status.to_status(status_of(public))
 
 
 class _Ended:

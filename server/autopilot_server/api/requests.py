@@ -10,7 +10,7 @@ from typing import Any
 from autopilot.v1 import job_pb2, job_service_pb2
 
 from autopilot_server.access.identity import Identity, Right
-from autopilot_server.api.checks import MICROS, Checks
+from autopilot_server.api.checks import MAX_ANSWERS, MAX_STATES, MICROS, Checks
 from autopilot_server.api.schema_check import SchemaChecks
 from autopilot_server.api.watch import WatchSpec
 from autopilot_server.config import Settings
@@ -87,8 +87,8 @@ class RequestReader:
             retry_policy=_retry_policy(checks, request, workflow),
             fork_from=_fork_from(checks, request),
             retention=_optional_span(checks, request, "retention"),
-            interrupt_before=checks.steps(list(request.interrupt_before), "interrupt_before", steps),
-            interrupt_after=checks.steps(list(request.interrupt_after), "interrupt_after", steps),
+            interrupt_before=checks.steps(request.interrupt_before, "interrupt_before", steps),
+            interrupt_after=checks.steps(request.interrupt_after, "interrupt_after", steps),
             step_limit=checks.number(request.step_limit, "step_limit", 0, MOST_SUPERSTEPS) or None,
         )
 
@@ -308,6 +308,8 @@ def _fork_from(checks: Checks, request: job_service_pb2.SubmitJobRequest) -> Che
 
 def _answers(checks: Checks, request: job_service_pb2.ResumeRequest) -> dict[str, Json]:
     answers: dict[str, Json] = {}
+    if checks.too_many(len(request.answers), MAX_ANSWERS, "answers", "answers"):
+        return answers
     for interrupt_id, answer in sorted(request.answers.items()):
         field = f'answers["{interrupt_id[:64]}"]'
         if not interrupt_id:
@@ -332,13 +334,10 @@ def _check_combination(checks: Checks, request: job_service_pb2.ResumeRequest) -
 
 def _filter(checks: Checks, value: job_service_pb2.JobFilter, caller: Identity, right: Right) -> JobFilter:
     """A filter for the jobs that the caller has a right for."""
-    for index, state in enumerate(value.states):
-        if state not in JobState._value2member_map_:
-            checks.add(f"filter.states[{index}]", f"{state} is not a state")
     return JobFilter(
         tenant=caller.tenant,
         patterns=caller.patterns(right),
-        states=frozenset(JobState(state) for state in value.states if state in JobState._value2member_map_),
+        states=_states(checks, value.states),
         workflow=checks.name(value.workflow, "filter.workflow", required=False),
         thread_id=checks.id(value.thread_id, "filter.thread_id"),
         labels=checks.labels(value.labels, "filter.labels"),
@@ -351,6 +350,16 @@ def _filter(checks: Checks, value: job_service_pb2.JobFilter, caller: Identity, 
             else None
         ),
     )
+
+
+def _states(checks: Checks, values: Sequence[int]) -> frozenset[JobState]:
+    if checks.too_many(len(values), MAX_STATES, "filter.states", "states"):
+        return frozenset()
+    known = JobState._value2member_map_
+    for index, state in enumerate(values):
+        if state not in known:
+            checks.add(f"filter.states[{index}]", f"{state} is not a state")
+    return frozenset(JobState(state) for state in values if state in known)
 
 
 def _digest(contents: JobSpec | Resumption, more: bytes) -> bytes:
