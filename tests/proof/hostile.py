@@ -140,7 +140,7 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = PATIEN
 class Victim:
     """A server process with jobs in every kind of state, and a raw channel to it."""
 
-    FINISHED, ASKING, WAITING = "finished", "asking", "waiting"
+    FINISHED, ASKING, WAITING, WITNESS = "finished", "asking", "waiting", "witness"
 
     def __init__(self, folder: Path, *, config: Path = GRAPHS, options: Sequence[str] = ()) -> None:
         self.server = ServerProcess(folder, config=config, options=options)
@@ -219,8 +219,8 @@ class Victim:
         if self.ASKING not in stored:
             self.submit("ask", self.ASKING)
             self.settled(self.ASKING)
-        if self.WAITING not in stored:
-            self.submit("linear", self.WAITING, scheduled_time=Timestamp(seconds=4_000_000_000))
+        for waiting in {self.WAITING, self.WITNESS} - stored:
+            self.submit("linear", waiting, scheduled_time=Timestamp(seconds=4_000_000_000))
 
     # --- seen from outside ---
 
@@ -265,7 +265,7 @@ def witness(victim: Victim) -> Iterator[Counter[str]]:
     failures: list[BaseException] = []
 
     def look() -> None:
-        stub.GetStatus(job_service_pb2.GetStatusRequest(job_id=Victim.WAITING), timeout=PATIENCE_SECONDS)
+        stub.GetStatus(job_service_pb2.GetStatusRequest(job_id=Victim.WITNESS), timeout=PATIENCE_SECONDS)
         served["witness"] += 1
 
     def look_on() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.proof import mutations
 from tests.proof.conftest import Tried
-from tests.proof.hostile import METHODS, SEED, SERVICE, Victim, examples, witness
+from tests.proof.hostile import METHODS, SEED, Victim, examples, witness
 
 
 @pytest.fixture(scope="module")
