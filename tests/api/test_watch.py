@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 from autopilot.v1 import job_pb2, job_service_pb2
 from autopilot_server.access.authenticators import Presented
+from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import Caller
 from autopilot_server.api.hub import TAIL_EVENTS, Channel, Hub
 from autopilot_server.api.requests import RequestReader
@@ -190,7 +191,7 @@ class Driven:
         request = job_service_pb2.WatchProgressRequest(job_id=job_id, **fields)
         caller = Caller(api.authenticators, Presented())
         spec = RequestReader(api.settings).watch(caller.identity, request)
-        watch = Watch(store=api.store, hub=hub, spec=spec, caller=caller, observer=Observer())
+        watch = Watch(store=api.store, hub=hub, converters=Converters(), spec=spec, caller=caller, observer=Observer())
         self.messages = watch.messages()
 
     async def next(self) -> job_service_pb2.WatchProgressResponse:

@@ -41,7 +41,7 @@ class Checks:
         self._tenant = tenant
         self._payload_bytes = payload_bytes
         self._violations: list[Violation] = []
-        self._too_large: PayloadTooLargeError | None = None
+        self._too_large: tuple[str, int] | None = None
 
     def add(self, field: str, description: str) -> None:
         """Remember a violation."""
@@ -52,7 +52,14 @@ class Checks:
         if self._violations:
             raise FieldInvalidError.of(self._violations)
         if self._too_large is not None:
-            raise self._too_large
+            # Made here: kept in this object, it would keep its own traceback, and with it the request.
+            field, size = self._too_large
+            raise PayloadTooLargeError(
+                f"{field} has {size} bytes, and the limit is {self._payload_bytes}. Pass large data by reference.",
+                field=field,
+                size_bytes=size,
+                limit_bytes=self._payload_bytes,
+            )
 
     def too_many(self, count: int, most: int, field: str, what: str) -> bool:
         """Whether a field has more items than it may. They are not looked at then: a request holds millions."""
@@ -181,7 +188,7 @@ class Checks:
         """A JSON value as text; None when it is wrong."""
         size = value.ByteSize() if value.HasField("json") else len(value.json_text.encode())
         if size > self._payload_bytes:
-            self._note_too_large(field, size)
+            self._too_large = self._too_large or (field, size)
             return None
         try:
             text = payload.read(value)
@@ -192,11 +199,3 @@ class Checks:
             self.add(field, "it is nested too deeply")
             return None
         return text
-
-    def _note_too_large(self, field: str, size: int) -> None:
-        self._too_large = self._too_large or PayloadTooLargeError(
-            f"{field} has {size} bytes, and the limit is {self._payload_bytes}. Pass large data by reference.",
-            field=field,
-            size_bytes=size,
-            limit_bytes=self._payload_bytes,
-        )

@@ -38,6 +38,10 @@ class Frame:
         self._as_text: bytes | None = None
         self._as_json: bytes | None = None
 
+    def effort(self, as_json: bool) -> int:
+        """How many bytes have to be converted for the wire form: none where they lie ready, or are stored as it is."""
+        return len(self.event.body) if as_json and self.event.has_payload and self._as_json is None else 0
+
     def wire(self, as_json: bool) -> bytes:
         """The field of a response that carries the event."""
         if as_json and self.event.has_payload:

@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from autopilot_server.access.authenticators import Authenticators
+from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import CredentialsInterceptor
 from autopilot_server.api.errors import ErrorInterceptor
 from autopilot_server.api.hub import Hub
@@ -59,8 +60,14 @@ class ApiServer:
         """Prepare; nothing listens before `start`."""
         self._settings = settings
         self._hub = Hub(doorbell)
+        self._converters = Converters()
         self.service = JobService(
-            settings=settings, store=store, hub=self._hub, read_values=read_values, observer=observer
+            settings=settings,
+            store=store,
+            hub=self._hub,
+            converters=self._converters,
+            read_values=read_values,
+            observer=observer,
         )
         self._health = health.aio.HealthServicer()
         self._healthy, self._draining = True, False
@@ -119,6 +126,7 @@ class ApiServer:
         """End all RPCs, after at most `grace_seconds`, and listen no longer."""
         await self._server.stop(grace_seconds)
         self._hub.close()
+        self._converters.close()
 
     async def _report(self) -> None:
         serving = self._healthy and not self._draining

@@ -14,6 +14,7 @@ from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from autopilot_server.access.identity import Identity, Right
 from autopilot_server.api import convert
 from autopilot_server.api.checks import MICROS
+from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import Caller, current_caller
 from autopilot_server.api.hub import Hub
 from autopilot_server.api.limits import Places, SubmitRate
@@ -47,11 +48,19 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     """Implements `autopilot.v1.JobService`."""
 
     def __init__(
-        self, *, settings: Settings, store: Store, hub: Hub, read_values: ReadValues, observer: Observer
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        hub: Hub,
+        converters: Converters,
+        read_values: ReadValues,
+        observer: Observer,
     ) -> None:
         """Serve the jobs of `store`."""
         self._observer = observer
         self._settings, self._store, self._hub, self._read_values = settings, store, hub, read_values
+        self._converters = converters
         self._read = RequestReader(settings)
         self._tokens = PageTokens(store.token_key())
         self.places = Places(limit=settings.watches, tenant_limit=settings.tenant_watches, observer=observer)
@@ -66,7 +75,9 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self._refuse_when_draining()
         caller = current_caller().identity
         workflow = self._workflow(caller, request.workflow)
-        submission = self._read.submission(caller, request, workflow)
+        submission = await self._converters.run(
+            request.ByteSize(), lambda: self._read.submission(caller, request, workflow)
+        )
         if workflow is None:
             known = self._known(submission.request_id, submission.request_digest)
             if known is None or not caller.may(Right.SUBMIT, known.spec.workflow):
@@ -88,10 +99,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         """Continue a job."""
         self._refuse_when_draining()
         caller = current_caller().identity
-        resumption = self._read.resumption(caller, request)
+        size = request.ByteSize()
+        resumption = await self._converters.run(size, lambda: self._read.resumption(caller, request))
         if request.HasField("answer") or request.answers:
             job = self._controlled(caller, resumption.job_id)
-            resumption = self._read.with_answers_checked(resumption, job)
+            read = partial(self._read.with_answers_checked, resumption, job)
+            resumption = await self._converters.run(size, read)
         resumed = await self._store.job_resume(resumption, admit=partial(caller.check_job, "Resume"))
         return job_service_pb2.ResumeResponse(
             job=convert.job(resumed.job, no_payload), deduplicated=resumed.deduplicated
@@ -123,7 +136,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         if wait:
             await self._wait(caller, job_id, _bounded(wait, context))
         job = self._job(caller.identity, "GetStatus", job_id, payloads=full)
-        return job_service_pb2.GetStatusResponse(job=convert.job(job, self._writer(request, full)))
+        (message,) = await self._messages([job], request, full)
+        return job_service_pb2.GetStatusResponse(job=message)
 
     async def ListJobs(  # noqa: N802
         self, request: job_service_pb2.ListJobsRequest, context: Context
@@ -135,8 +149,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         position = self._tokens.read(query, request.page_token)
         after = None if position is None else PageKey(create_time=position[0], job_id=position[1])
         jobs = self._store.job_list(job_filter, limit=size + 1, after=after, payloads=full)
-        fitting = [convert.job(job, self._writer(request, full)) for job in jobs[:size]]
-        shown = fitting[: _fitting(fitting)]
+        messages = await self._messages(jobs[:size], request, full)
+        shown = messages[: _fitting(messages)]
         response = job_service_pb2.ListJobsResponse(jobs=shown)
         if len(shown) < len(jobs):
             last = jobs[len(shown) - 1]
@@ -171,10 +185,14 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         values: Mapping[str, Json] = {}
         if full and checkpoints:
             values = await self._read_values(job, [checkpoint.checkpoint_id for checkpoint in checkpoints])
-        return [
-            convert.checkpoint(checkpoint, self._writer(request, full)(values.get(checkpoint.checkpoint_id)))
-            for checkpoint in checkpoints
-        ]
+
+        def convert_all() -> list[job_pb2.Checkpoint]:
+            return [
+                convert.checkpoint(checkpoint, self._writer(request, full)(values.get(checkpoint.checkpoint_id)))
+                for checkpoint in checkpoints
+            ]
+
+        return await self._converters.run(sum(map(len, values.values())), convert_all)
 
     async def ListWorkflows(  # noqa: N802
         self, request: job_service_pb2.ListWorkflowsRequest, context: Context
@@ -202,7 +220,14 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         spec = self._read.watch(caller.identity, request)
         self._refuse_when_draining()
         with self.places.place(caller.tenant):
-            watch = Watch(store=self._store, hub=self._hub, spec=spec, caller=caller, observer=self._observer)
+            watch = Watch(
+                store=self._store,
+                hub=self._hub,
+                converters=self._converters,
+                spec=spec,
+                caller=caller,
+                observer=self._observer,
+            )
             async for message in watch.messages():
                 yield message
 
@@ -264,6 +289,10 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         known = caller.may(Right.SUBMIT, name) or caller.may(Right.READ, name)
         return workflow if known else None
 
+    async def _messages(self, jobs: Sequence[Job], request: Any, full: bool) -> list[job_pb2.Job]:
+        size = sum(map(_payload_size, jobs)) if full else 0
+        return await self._converters.run(size, lambda: [convert.job(job, self._writer(request, full)) for job in jobs])
+
     def _known(self, request_id: str, digest: bytes) -> Job | None:
         return self._store.job_get_by_request(request_id, digest) if request_id else None
 
@@ -310,6 +339,11 @@ def _fitting(messages: Sequence[Any]) -> int:
         if size > MESSAGE_BYTES and index:
             return index
     return len(messages)
+
+
+def _payload_size(job: Job) -> int:
+    payloads = [job.spec.input, job.output, *(question.value for question in job.interrupts)]
+    return sum(len(payload) for payload in payloads if isinstance(payload, str))
 
 
 def _check_prune(caller: Identity, workflow: str) -> None:

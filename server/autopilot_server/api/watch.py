@@ -4,7 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
+from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import Caller
 from autopilot_server.api.events import through_field
 from autopilot_server.api.hub import TOKENS_WAITING, Channel, Frame, Hub
@@ -46,9 +48,18 @@ def draining() -> ServerDrainingError:
 class Watch:
     """One watch. All that it keeps is its place in the log."""
 
-    def __init__(self, *, store: Store, hub: Hub, spec: WatchSpec, caller: Caller, observer: Observer) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        hub: Hub,
+        converters: Converters,
+        spec: WatchSpec,
+        caller: Caller,
+        observer: Observer,
+    ) -> None:
         """Prepare; `messages` runs it."""
-        self._observer = observer
+        self._observer, self._converters = observer, converters
         self._store, self._hub, self._spec, self._caller = store, hub, spec, caller
         self._workflow = ""
         self._place = spec.after_sequence
@@ -69,7 +80,7 @@ class Watch:
                 if self._hub.draining:
                     raise draining()
                 self._caller.check_reader(self._workflow)
-                for message in self._ready(channel):
+                for message in await self._ready(channel):
                     yield message
                     spoke = self._loop.time()
                 # Whatever came while the client was slow is next.
@@ -84,9 +95,9 @@ class Watch:
                     return
                 await self._wait(channel, self._spec.heartbeat_seconds - (self._loop.time() - spoke))
 
-    def _ready(self, channel: Channel) -> list[bytes]:
+    async def _ready(self, channel: Channel) -> list[bytes]:
         """Messages with what is at hand: stored events, and then tokens."""
-        messages = self._stored(channel)
+        messages = await self._stored(channel)
         if self._tokens and not self._more:
             messages.append(b"".join([*self._tokens, through_field(self._place)]))
             self._tokens.clear()
@@ -121,7 +132,7 @@ class Watch:
             raise self._gone()
         return page
 
-    def _stored(self, channel: Channel) -> list[bytes]:
+    async def _stored(self, channel: Channel) -> list[bytes]:
         """Messages with the events behind the watch's place, as many as are at hand; moves the place."""
         if channel.deleted:
             raise self._gone()
@@ -139,7 +150,9 @@ class Watch:
         fields: list[bytes] = []
         size = 0
         for frame in frames:
-            field = frame.wire(self._spec.as_json)
+            field = await self._converters.run(
+                frame.effort(self._spec.as_json), partial(frame.wire, self._spec.as_json)
+            )
             if fields and size + len(field) > MESSAGE_BYTES:
                 messages.append(b"".join([*fields, through_field(self._place)]))
                 fields, size = [], 0
