@@ -230,10 +230,11 @@ class Victim:
             return {row[0] for row in connection.execute("SELECT job_id FROM jobs")}
 
     def contents(self) -> list[Any]:
-        """Everything that is stored, from the database itself."""
+        """Everything that is stored, from the database itself, but for the number of the last transaction."""
         with sqlite3.connect(f"file:{self.server.database}?mode=ro", uri=True) as connection:
             connection.execute("BEGIN")
             tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            tables.remove("last_batch")
             return [[name, connection.execute(f"SELECT * FROM {name}").fetchall()] for name in sorted(tables)]
 
     def vitals(self) -> Vitals:
