@@ -29,16 +29,16 @@ def client(server: ServerProcess) -> Iterator[Client]:
 class Watcher(threading.Thread):
     """Watches a job to its end, on a thread of its own."""
 
-    def __init__(self, client: Client, job_id: str, after: int = 0) -> None:
+    def __init__(self, client: Client, job_id: str, after: int = 0, *, tokens: bool = False) -> None:
         super().__init__(daemon=True)
         self.events: list[Event] = []
         self.error: BaseException | None = None
-        self._client, self._job_id, self._after = client, job_id, after
+        self._client, self._job_id, self._after, self._tokens = client, job_id, after, tokens
         self.start()
 
     def run(self) -> None:
         try:
-            for event in self._client.watch(self._job_id, after_sequence=self._after):
+            for event in self._client.watch(self._job_id, after_sequence=self._after, tokens=self._tokens):
                 self.events.append(event)
         except BaseException as error:
             self.error = error

@@ -115,6 +115,9 @@ class Run:
             self._loop.call_soon_threadsafe(self._stop, error)
 
     def _stop(self, why: Exception) -> None:
+        if isinstance(why, Fenced | StaleRunError):
+            # At once, and not when the steps have stopped, which may take a while.
+            self._callbacks.discard()
         if not self._stopping.done():
             self._stopping.set_result(why)
 

@@ -65,6 +65,12 @@ class RunCallbacks(private.StreamMessagesHandler, GraphCallbackHandler):
             self._closed = True
         self.flush()
 
+    def discard(self) -> None:
+        """Send nothing any more, merged or not: who watches the job now watches another run, or another job."""
+        with self._lock:
+            self._closed = True
+            self._merged = {}
+
     def flush(self) -> None:
         """Send what was merged."""
         with self._lock:

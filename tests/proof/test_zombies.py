@@ -1,0 +1,219 @@
+"""A run that was superseded changes nothing: steps that come back when their job was cancelled, timed out, resumed,
+deleted or submitted again, and then do all that a step can do."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from autopilot_client import JobState, TokenChunk
+
+from tests.promises.conftest import Watcher
+from tests.proof.conftest import Tried
+from tests.proof.server import ServerProcess
+from tests.proof.zombie_graphs import VOICE, deeds_of
+from tests.proof.zombies import Graveyard, appears, until, write_config
+
+KINDS = ("sync", "stubborn", "sync_beside", "stubborn_beside")
+ENDINGS = ("returns", "raises", "asks at its end", "jumps")
+
+SEED = random.SystemRandom().randrange(1, 10**9)
+
+
+@pytest.fixture(scope="module")
+def graveyard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graveyard]:
+    folder = tmp_path_factory.mktemp("graveyard")
+    server = ServerProcess(folder, config=write_config(folder), options=["--threads", "4"])
+    server.start()
+    graveyard = Graveyard(server, folder)
+    yield graveyard
+    graveyard.ticker.stop()
+    graveyard.close()
+    # Threads that were left behind have come back, and nothing else keeps the server.
+    assert server.terminate() == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A run that stands in its step, and which of its job's attempts it is."""
+
+    job_id: str
+    folder: Path
+    attempt: int
+
+
+# --- how a run loses its job: each gives the run that has it now, if any ----------------------------------------------
+
+
+def _cancelled(yard: Graveyard, run: Stand) -> Stand | None:
+    assert yard.client.cancel(run.job_id, grace_period=0).state is JobState.CANCELLED
+    return None
+
+
+def _cancelled_after_its_grace(yard: Graveyard, run: Stand) -> Stand | None:
+    yard.client.cancel(run.job_id, grace_period=0.05)
+    assert yard.client.get(run.job_id, wait=60).state is JobState.CANCELLED
+    return None
+
+
+def _timed_out(yard: Graveyard, run: Stand) -> Stand | None:
+    job = yard.client.get(run.job_id, wait=60)
+    assert job.error is not None
+    assert job.error.reason == "EXECUTION_TIMED_OUT"
+    return None
+
+
+def _standing(yard: Graveyard, job_id: str, folder: Path, attempt: int) -> Stand:
+    yard.stands(job_id, folder, attempt)
+    return Stand(job_id, folder, attempt)
+
+
+def _resumed(yard: Graveyard, run: Stand) -> Stand | None:
+    _cancelled(yard, run)
+    yard.client.resume(run.job_id)
+    return _standing(yard, run.job_id, run.folder, run.attempt + 1)
+
+
+def _resumed_elsewhere(yard: Graveyard, run: Stand) -> Stand | None:
+    """Back to the state before the step, with an edit."""
+    _cancelled(yard, run)
+    (before,) = [c.checkpoint_id for c in yard.client.checkpoints(run.job_id) if "hold" in c.next_steps]
+    edit = {"trail": ["edited"]}
+    yard.client.resume(run.job_id, checkpoint_id=before, state_update=edit, state_update_step="before")
+    return _standing(yard, run.job_id, run.folder, run.attempt + 1)
+
+
+def _deleted(yard: Graveyard, run: Stand) -> Stand | None:
+    _cancelled(yard, run)
+    yard.client.delete(run.job_id)
+    return None
+
+
+def _submitted_again(yard: Graveyard, run: Stand) -> Stand | None:
+    """The same id, thread and attempt."""
+    job = yard.client.get(run.job_id)
+    _deleted(yard, run)
+    folder = yard.new_folder()
+    yard.submit(job.workflow, folder, job_id=run.job_id, thread_id=job.thread_id)
+    return _standing(yard, run.job_id, folder, 1)
+
+
+def _submitted_again_as_a_fork(yard: Graveyard, run: Stand) -> Stand | None:
+    workflow = yard.client.get(run.job_id).workflow
+    origin = yard.new_folder()
+    source = yard.submit(workflow, origin)
+    yard.stands(source, origin, 1)
+    yard.release(source, origin, 1)
+    (before,) = [c.checkpoint_id for c in yard.client.checkpoints(source) if "hold" in c.next_steps]
+    _deleted(yard, run)
+    folder = yard.new_folder()
+    yard.submit(workflow, folder, job_id=run.job_id, fork_from=source, fork_checkpoint=before)
+    return _standing(yard, run.job_id, folder, 1)
+
+
+def _followed_on_its_thread(yard: Graveyard, run: Stand) -> Stand | None:
+    job = yard.client.get(run.job_id)
+    _cancelled(yard, run)
+    folder = yard.new_folder()
+    return _standing(yard, yard.submit(job.workflow, folder, thread_id=job.thread_id), folder, 1)
+
+
+Way = Callable[[Graveyard, Stand], Stand | None]
+
+WAYS: Mapping[str, Way] = {
+    way.__name__.strip("_"): way
+    for way in (
+        _cancelled,
+        _cancelled_after_its_grace,
+        _timed_out,
+        _resumed,
+        _resumed_elsewhere,
+        _deleted,
+        _submitted_again,
+        _submitted_again_as_a_fork,
+        _followed_on_its_thread,
+    )
+}
+
+def _begin(yard: Graveyard, workflow: str, *wishes: str) -> Stand:
+    folder = yard.new_folder(*wishes)
+    job_id = yard.submit(workflow, folder, thread_id=f"thread-{folder.name}")
+    return _standing(yard, job_id, folder, 1)
+
+
+def _begin_with_little_time(yard: Graveyard, workflow: str, *wishes: str) -> Stand:
+    """A job that comes to its step, and is timed out there: with more time when the machine was too slow for it."""
+    for seconds in (0.5, 2.0, 8.0, 30.0):
+        folder = yard.new_folder(*wishes)
+        job_id = yard.submit(workflow, folder, execution_timeout=seconds)
+        holding = folder / "hold-holding-1"
+        until(lambda place=holding, job=job_id: place.exists() or yard.state(job) is JobState.FAILED, holding)
+        if holding.exists():
+            return Stand(job_id, folder, 1)
+    raise AssertionError("no step began within 30 seconds")
+
+
+def _come_back(yard: Graveyard, run: Stand, *, stubborn: bool) -> dict[str, str]:
+    """The run goes on with what it does, up to its end. What became of its deeds."""
+    (run.folder / f"hold-back-{run.attempt}").touch()
+    appears(run.folder / f"hold-deeds-{run.attempt}")
+    if stubborn:
+        appears(run.folder / f"over-{run.attempt}")
+    return deeds_of(run.folder / f"hold-deeds-{run.attempt}")
+
+
+def _is_over(yard: Graveyard, run: Stand, *, stubborn: bool) -> None:
+    """The server has given up what the run left behind."""
+    if not stubborn:
+        appears(run.folder / f"over-{run.attempt}")
+        return
+
+    def told() -> bool:
+        lines = yard.server.log.read_text().splitlines()
+        return any("left behind" in line and run.job_id in line for line in lines)
+
+    until(told, "the server's word that a step is left behind")
+
+
+def _goes_on(yard: Graveyard, run: Stand, watcher: Watcher) -> list[str]:
+    """The run that has the job now comes to its own end. What its steps gave."""
+    job = yard.release(run.job_id, run.folder, run.attempt)
+    events = watcher.finish()
+    assert not [event for event in events if isinstance(event.kind, TokenChunk)]
+    assert events == list(yard.client.watch(run.job_id))
+    yard.check_log(run.job_id)
+    trail: list[str] = job.output["trail"]
+    assert [entry for entry in trail if "-" in entry] == [f"hold-{run.attempt}", f"rest-{run.attempt}"]
+    assert VOICE not in trail
+    return trail
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "left behind"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step_that_comes_back_changes_nothing(
+    graveyard: Graveyard, way: str, kind: str, late: bool, tried: Tried
+) -> None:
+    """Whatever it does then, and however it ends; its effects outside are its own."""
+    ending = ENDINGS[(KINDS.index(kind) + list(WAYS).index(way) + late) % len(ENDINGS)]
+    stubborn = kind.startswith("stubborn")
+    begin = _begin_with_little_time if way == "timed_out" else _begin
+    old = begin(graveyard, kind, "acts", ending)
+    new = WAYS[way](graveyard, old)
+    if late:
+        _is_over(graveyard, old, stubborn=stubborn)
+    watcher = None if new is None else Watcher(graveyard.client, new.job_id, tokens=True)
+    if watcher is not None:
+        until(lambda: watcher.events, "the first event")
+    deeds: dict[str, str] = {}
+    graveyard.unchanged_by(lambda: deeds.update(_come_back(graveyard, old, stubborn=stubborn)))
+    assert deeds["memory"] == deeds["report"] == deeds["tokens"] == "done"
+    assert {deeds[deed] for deed in ("subgraph", "update_state", "checkpoint")} == {"StaleRunError"}
+    assert not (old.folder / f"rest-holding-{old.attempt}").exists()
+    assert not (old.folder / f"after-ran-{old.attempt}").exists()
+    if new is not None and watcher is not None:
+        trail = _goes_on(graveyard, new, watcher)
+        assert ("edited" in trail) == (way == "resumed_elsewhere")
+    tried(zombies=1, deeds_of_zombies=len(deeds) + 1)
