@@ -1,7 +1,10 @@
 """The watch: a log, whoever reads it, however slowly, from wherever."""
 
 import asyncio
+import threading
 from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +17,13 @@ from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import Caller
 from autopilot_server.api.hub import TAIL_EVENTS, Channel, Hub
 from autopilot_server.api.requests import RequestReader
-from autopilot_server.api.watch import Watch
+from autopilot_server.api.watch import READ_EVENTS, Watch
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
+from autopilot_server.jobs.errors import JobNotFoundError
 from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
-from autopilot_server.storage.store import Resumption, RunUpdate
+from autopilot_server.storage.store import Resumption, RunUpdate, Submission
 from google.protobuf.duration_pb2 import Duration
 
 from tests.api.conftest import Api, Refused
@@ -318,3 +322,48 @@ async def test_tokens_for_a_reader_that_does_not_read_are_dropped(api: Api) -> N
             hub._hear_token(TokenChunk("j", 1, 1, "a", "m", str(number)))
     assert len(waiting) == 2
     hub.close()
+
+
+async def test_a_watch_does_not_go_on_with_another_job_of_its_name(api: Api) -> None:
+    """The job is deleted and submitted again in one commit, while a slow reader is in the middle of its log."""
+    await api.submit(job_id="again")
+    claim = await api.claim()
+    await api.store.run_write(claim.fence, RunUpdate(events=[api.draft(claim, _report(0))] * READ_EVENTS))
+    await api.end(claim)
+    # The bell rings after the answer, and before the next one: the watch hears nothing of this log.
+    await api.store.probe()
+    hub = Hub(api.doorbell)
+    driven = Driven(api, hub, "again")
+    seen = await driven.sequences()
+    async with _one_commit(api):
+        deleted = api.store.job_delete("again", etag="")
+        submitted = api.store.job_submit(Submission(spec=claim.job.spec, unfinished_limit=9))
+    assert await deleted
+    assert not (await submitted).deduplicated
+    somebody, claim = await api.claim(), await api.claim()
+    assert (somebody.fence.job_id, claim.fence.job_id) == ("somebody", "again")
+    await api.store.run_write(claim.fence, RunUpdate(events=[api.draft(claim, _report(0))] * READ_EVENTS * 2))
+    await api.end(claim)
+    with pytest.raises(JobNotFoundError, match="deleted"):
+        async for message in driven.messages:
+            events = job_service_pb2.WatchProgressResponse.FromString(message).events
+            seen += [event.sequence for event in events]
+    assert seen == list(range(1, READ_EVENTS + 1))
+    hub.close()
+
+
+@asynccontextmanager
+async def _one_commit(api: Api) -> AsyncIterator[None]:
+    """What is asked of the store inside is carried out in one transaction."""
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold_up(news: Sequence[News]) -> None:
+        busy.set()
+        go_on.wait()
+
+    release = api.doorbell.subscribe(hold_up)
+    await api.submit(job_id="somebody", workflow="other")
+    await asyncio.to_thread(busy.wait)
+    yield
+    release()
+    go_on.set()

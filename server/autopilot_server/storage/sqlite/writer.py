@@ -59,7 +59,8 @@ class Transaction:
 Operation = Callable[[Transaction], T]
 
 Outcome = tuple[Any, Exception | None]
-JobNews = tuple[JobState | None, list[StoredEvent]]
+BatchNews = dict[str, list[tuple[JobState | None, list[StoredEvent]]]]
+"""What a batch changed, by job: one entry, and another for each job of the same id that came after a deleted one."""
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class _Batch:
     writes: Sequence["QueuedWrite[Any]"]
     number: int = field(default_factory=lambda: secrets.randbits(62))
     outcomes: list[Outcome] = field(default_factory=list)
-    news: dict[str, JobNews] = field(default_factory=dict)
+    news: BatchNews = field(default_factory=dict)
 
 
 class _ChangedAndFailedError(Exception):
@@ -231,11 +232,12 @@ class Writer:
                 batch, committed = _Batch(writes, outcomes=[(None, self._failed(error))] * len(writes)), False
         else:
             self._set_health(None)
-        events = sum(len(events) for _, events in batch.news.values())
+        news = [News(job_id, state, tuple(events)) for job_id, told in batch.news.items() for state, events in told]
+        events = sum(len(item.events) for item in news)
         self._observer.batch_ended(len(writes), events, time.monotonic() - started, committed=committed)
         self._settle(batch)
-        if batch.news:
-            self._ring([News(job_id, state, tuple(events)) for job_id, (state, events) in batch.news.items()])
+        if news:
+            self._ring(news)
 
     def _commit(self, batch: _Batch) -> None:
         connection = self._connected()
@@ -258,7 +260,7 @@ class Writer:
             # The log is the truth and the poll finds it: a listener's fault must not end all writing.
             log.exception("a listener of the doorbell failed")
 
-    def _one(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: dict[str, JobNews]) -> Outcome:
+    def _one(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: BatchNews) -> Outcome:
         """One operation: it fails alone, unless the database itself is at fault.
 
         _ChangedAndFailedError when it failed after it had changed something, which must be undone.
@@ -274,11 +276,13 @@ class Writer:
                 raise _ChangedAndFailedError(error) from error
             return None, error
         for job_id, state, events in transaction.news:
-            earlier = news.get(job_id)
-            news[job_id] = (state, [*earlier[1], *events] if earlier is not None else events)
+            told = news.setdefault(job_id, [])
+            if told and told[-1][0] is not None:
+                events = [*told.pop()[1], *events]
+            told.append((state, events))
         return result, None
 
-    def _one_alone(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: dict[str, JobNews]) -> Outcome:
+    def _one_alone(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: BatchNews) -> Outcome:
         """One operation, whose changes are undone when it fails."""
         connection.execute("SAVEPOINT operation")
         try:
