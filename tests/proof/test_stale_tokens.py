@@ -40,9 +40,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
 
 def _writes(*, is_replacing: bool, checkpoint_ns: str = "") -> WritesPut:
     rows = [WriteRow(task_id="z", task_path="", idx=0, channel="items", type="msgpack", value=b"\x01")]
-    return WritesPut(
-        thread_id=THREAD, checkpoint_ns=checkpoint_ns, checkpoint_id="c1", rows=rows, replace=is_replacing
-    )
+    return WritesPut(thread_id=THREAD, checkpoint_ns=checkpoint_ns, checkpoint_id="c1", rows=rows, replace=is_replacing)
 
 
 EVENT = EventDraft(b"from a run that is over", True)

@@ -76,6 +76,12 @@ def _root(config: RunnableConfig, checkpoint_id: str = "") -> RunnableConfig:
     return {"configurable": place | ({"checkpoint_id": checkpoint_id} if checkpoint_id else {})}
 
 
+def _newest(saver: Any, root: RunnableConfig) -> str:
+    found = saver.get_tuple(root)
+    # The job may be deleted.
+    return empty_checkpoint()["id"] if found is None else found.checkpoint["id"]
+
+
 def _report() -> None:
     get_stream_writer()({"progress": 0.9, "message": VOICE, "said": VOICE})
 
@@ -85,7 +91,7 @@ def _report() -> None:
 
 def _deeds(config: RunnableConfig, runtime: Runtime[Any], place: Place) -> Mapping[str, Callable[[], Any]]:
     saver, root = config["configurable"]["__pregel_checkpointer"], _root(config)
-    found = saver.get_tuple(root).checkpoint["id"]
+    found = _newest(saver, root)
     return {
         "report": _report,
         "tokens": lambda: _voice().invoke("?"),
@@ -101,7 +107,7 @@ def _async_deeds(
     config: RunnableConfig, runtime: Runtime[Any], place: Place
 ) -> Mapping[str, Callable[[], Awaitable[Any]]]:
     saver, root = config["configurable"]["__pregel_checkpointer"], _root(config)
-    found = saver.get_tuple(root).checkpoint["id"]
+    found = _newest(saver, root)
 
     async def report() -> None:
         _report()
@@ -122,6 +128,27 @@ def _memory(runtime: Runtime[Any]) -> Any:
     return runtime.store
 
 
+def _outcome(act: Callable[[], Any]) -> str:
+    """Do a deed: "done", or the name of the error that it met."""
+    try:
+        act()
+    except Exception as error:
+        return type(error).__name__
+    return "done"
+
+
+async def _async_outcome(act: Callable[[], Awaitable[Any]]) -> str:
+    """As `_outcome`; it is not to be cancelled."""
+    while True:
+        try:
+            await act()
+        except asyncio.CancelledError:
+            continue
+        except Exception as error:
+            return type(error).__name__
+        return "done"
+
+
 def _keep(place: Place, outcomes: Mapping[str, str]) -> None:
     part = place.file("part")
     part.write_text("".join(f"{deed} {outcome}\n" for deed, outcome in outcomes.items()))
@@ -129,7 +156,7 @@ def _keep(place: Place, outcomes: Mapping[str, str]) -> None:
 
 
 def deeds_of(path: Path) -> dict[str, str]:
-    """What a step did when it came back: "done", or the name of the error that it met."""
+    """What a step did when it came back, and how each deed went."""
     return dict(line.split() for line in path.read_text().splitlines())
 
 
@@ -155,15 +182,8 @@ def _sync(step: str) -> Any:
         while not place.file("back").exists():
             time.sleep(0.002)
         if place.has("acts"):
-            outcomes: dict[str, str] = {}
-            for deed, act in _deeds(config, runtime, place).items():
-                try:
-                    act()
-                except Exception as error:
-                    outcomes[deed] = type(error).__name__
-                else:
-                    outcomes[deed] = "done"
-            _keep(place, outcomes)
+            deeds = _deeds(config, runtime, place)
+            _keep(place, {deed: _outcome(act) for deed, act in deeds.items()})
         return _ending(place)
 
     return hold
@@ -181,15 +201,8 @@ def _stubborn(step: str) -> Any:
             except asyncio.CancelledError:
                 place.file("refused").touch()
         if place.has("acts"):
-            outcomes: dict[str, str] = {}
-            for deed, act in _async_deeds(config, runtime, place).items():
-                try:
-                    await act()
-                except Exception as error:
-                    outcomes[deed] = type(error).__name__
-                else:
-                    outcomes[deed] = "done"
-            _keep(place, outcomes)
+            deeds = _async_deeds(config, runtime, place)
+            _keep(place, {deed: await _async_outcome(act) for deed, act in deeds.items()})
         return _ending(place)
 
     return hold
@@ -212,7 +225,9 @@ def _chain(make: Maker) -> StateGraph[Any]:
     builder: StateGraph[Any] = StateGraph(State)
     builder.add_node("before", _before).add_node("hold", make("hold"), destinations=("after",))
     builder.add_node("rest", make("rest")).add_node("after", _after)
-    return builder.add_edge(START, "before").add_edge("before", "hold").add_edge("hold", "rest").add_edge("rest", "after")
+    return (
+        builder.add_edge(START, "before").add_edge("before", "hold").add_edge("hold", "rest").add_edge("rest", "after")
+    )
 
 
 def _beside(make: Maker) -> StateGraph[Any]:
