@@ -3,6 +3,7 @@ deleted or submitted again, and then do all that a step can do."""
 
 import random
 import re
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,3 +220,83 @@ def test_a_step_that_comes_back_changes_nothing(
         trail = _goes_on(graveyard, new, watcher)
         assert ("edited" in trail) == (way == "resumed_elsewhere")
     tried(zombies=1, deeds_of_zombies=len(deeds) + 1)
+
+
+ROUNDS = 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_old_runs_come_back_in_any_order(graveyard: Graveyard, kind: str, tried: Tried) -> None:
+    """A job that is cancelled and resumed at once, again and again, while its old runs come back."""
+    print(f"AUTOPILOT_PROOF_SEED={SEED}")
+    rng = random.Random(f"{SEED}-{kind}")
+    stubborn = kind.startswith("stubborn")
+    run = _begin(graveyard, kind, "acts", rng.choice(ENDINGS))
+    old: list[Stand] = []
+    for round_number in range(2, ROUNDS + 2):
+        if round_number <= ROUNDS:
+            for wish in ("acts", rng.choice(ENDINGS)):
+                (run.folder / f"{wish}-{round_number}").touch()
+        old.append(run)
+        resumed = _resumed(graveyard, run)
+        assert resumed is not None
+        run = resumed
+        back = rng.sample(old, rng.randint(0, len(old) // 2))
+        old = [zombie for zombie in old if zombie not in back]
+        graveyard.unchanged_by(lambda back=back: _all_come_back(graveyard, back, stubborn=stubborn))
+    watcher = Watcher(graveyard.client, run.job_id, tokens=True)
+    until(lambda: watcher.events, "the first event")
+    rng.shuffle(old)
+    graveyard.unchanged_by(lambda: _all_come_back(graveyard, old, stubborn=stubborn))
+    _goes_on(graveyard, run, watcher)
+    tried(zombies=ROUNDS)
+
+
+def _all_come_back(yard: Graveyard, zombies: list[Stand], *, stubborn: bool) -> None:
+    for zombie in zombies:
+        (zombie.folder / f"hold-back-{zombie.attempt}").touch()
+    for zombie in zombies:
+        _come_back(yard, zombie, stubborn=stubborn)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_waits_for_the_run_that_is_given_it_next(graveyard: Graveyard, kind: str, tried: Tried) -> None:
+    """The run that was given an answer is cancelled in the step that asked, and comes back: the answer is neither used
+    up nor mixed up."""
+    folder = graveyard.new_folder("asks", "asks")
+    for name in ("asks-2", "acts-2", "jumps-2", "asks-3"):
+        (folder / name).touch()
+    job_id = graveyard.submit(kind, folder)
+    (question,) = graveyard.client.get(job_id, wait=60).interrupts
+    graveyard.client.resume(job_id, answers={question.interrupt_id: "yes"})
+    old = _standing(graveyard, job_id, folder, 2)
+    _cancelled(graveyard, old)
+    graveyard.unchanged_by(lambda: _all_come_back(graveyard, [old], stubborn=kind.startswith("stubborn")))
+    new = _resumed_once_more(graveyard, old)
+    watcher = Watcher(graveyard.client, job_id)
+    _goes_on(graveyard, new, watcher)
+    tried(zombies=1)
+
+
+def _resumed_once_more(yard: Graveyard, run: Stand) -> Stand:
+    yard.client.resume(run.job_id)
+    return _standing(yard, run.job_id, run.folder, run.attempt + 1)
+
+
+def test_a_success_counts_once(graveyard: Graveyard) -> None:
+    """The statistics of a workflow know nothing of runs that were superseded."""
+    before = _succeeded(graveyard, "sync")
+    old = _begin(graveyard, "sync")
+    new = _resumed(graveyard, old)
+    assert new is not None
+    for step in ("hold", "rest"):
+        (old.folder / f"{step}-back-{old.attempt}").touch()
+    graveyard.release(new.job_id, new.folder, new.attempt)
+    graveyard.ticker.settle()
+    assert _succeeded(graveyard, "sync") == before + 1
+
+
+def _succeeded(yard: Graveyard, workflow: str) -> int:
+    with sqlite3.connect(f"file:{yard.server.database}?mode=ro", uri=True) as database:
+        row = database.execute("SELECT jobs FROM workflow_statistics WHERE name = ?", [workflow]).fetchone()
+    return 0 if row is None else int(row[0])

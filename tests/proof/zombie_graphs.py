@@ -212,6 +212,10 @@ async def _before(state: State) -> State:
     return {"trail": ["before"]}
 
 
+async def _quick(state: State) -> State:
+    return {"trail": ["quick"]}
+
+
 async def _after(state: State, config: RunnableConfig) -> State:
     place = Place.of("after", config)
     place.file("ran").touch()
@@ -234,7 +238,7 @@ def _beside(make: Maker) -> StateGraph[Any]:
     """The step that holds has a sibling that finishes at once, whose writes wait for it in the database."""
     builder: StateGraph[Any] = StateGraph(State)
     builder.add_node("before", _before).add_node("hold", make("hold"), destinations=("after",))
-    builder.add_node("quick", _before).add_node("rest", make("rest")).add_node("after", _after)
+    builder.add_node("quick", _quick).add_node("rest", make("rest")).add_node("after", _after)
     builder.add_edge(START, "before").add_edge("before", "hold").add_edge("before", "quick")
     return builder.add_edge(["hold", "quick"], "rest").add_edge("rest", "after")
 
@@ -261,16 +265,14 @@ stubborn_beside = _told(_beside(_stubborn))
 
 
 def ticker() -> StateGraph[Any]:
-    """Says the name of each file `tick-N` that appears, and stores nothing."""
+    """Says the name of each file `tick-N`, as long as it is there, and stores nothing."""
 
     async def tick(state: State, config: RunnableConfig) -> State:
-        folder, number = Path(config["configurable"]["folder"]), 0
+        folder = Path(config["configurable"]["folder"])
         while not (folder / "stop").exists():
-            if (folder / f"tick-{number}").exists():
-                text = f"tick-{number}"
-                await GenericFakeChatModel(messages=iter([AIMessage(text, id=text)])).ainvoke("?")
-                number += 1
-            await asyncio.sleep(0.002)
+            for path in folder.glob("tick-*"):
+                await GenericFakeChatModel(messages=iter([AIMessage(path.name, id=path.name)])).ainvoke("?")
+            await asyncio.sleep(0.005)
         return {}
 
     return StateGraph(State).add_node("tick", tick).add_edge(START, "tick")

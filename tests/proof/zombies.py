@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Ticker:
         self._ticks += 1
         (self._folder / text).touch()
         self._until(lambda event: isinstance(event.kind, TokenChunk) and text in event.kind.text)
+        (self._folder / text).unlink()
         self._client.delete("nobody", allow_missing=True)
 
     def stop(self) -> None:
@@ -88,9 +90,12 @@ class Graveyard:
     def __init__(self, server: ServerProcess, folder: Path) -> None:
         self.server, self.folder = server, folder
         self.client = server.client()
-        self.ticker = Ticker(self.client, folder / "ticker")
         self.recorder = Recorder(server.address, History())
         self._folders = 0
+
+    @cached_property
+    def ticker(self) -> Ticker:
+        return Ticker(self.client, self.folder / "ticker")
 
     def close(self) -> None:
         self.client.close()
@@ -141,13 +146,10 @@ class Graveyard:
 
     def unchanged_by(self, zombie: Callable[[], None]) -> None:
         """Nothing that anybody may read changes by what a zombie does."""
-        before = self.dump()
+        ticker, before = self.ticker, self.dump()
         zombie()
-        self.ticker.settle()
+        ticker.settle()
         assert differences(before, self.dump()) == []
-
-    def statistics(self) -> tuple[str, ...]:
-        return self.dump()["workflow_statistics"]
 
     def check_log(self, job_id: str) -> None:
         """The log is whole, and tells nothing of the dead."""
