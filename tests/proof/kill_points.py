@@ -46,10 +46,10 @@ class KillPoint:
         trap = _Trap(self)
         submit, settle = Writer.submit, Writer._settle
 
-        def settle_or_die(batch: Any, outcomes: Any) -> None:
-            if any(write.operation is trap.committed for write in batch):
+        def settle_or_die(batch: Any) -> None:
+            if any(write.operation is trap.committed for write in batch.writes):
                 die()
-            settle(batch, outcomes)
+            settle(batch)
 
         Writer._settle = staticmethod(settle_or_die)  # type: ignore[method-assign]
         Writer.submit = lambda self, operation: submit(self, trap.prepared(operation))  # type: ignore[method-assign]
