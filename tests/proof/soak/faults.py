@@ -45,11 +45,16 @@ class Faults:
         recorder.close()
         self.restart_seconds.append(time.monotonic() - began)
 
+    @property
+    def all_kinds(self) -> bool:
+        """Whether there was a fault of each kind."""
+        return {"kills", "drains", "stops", "locks"} <= set(self.counts)
+
     def run(self, over: threading.Event, cycle_seconds: float) -> None:
         """Storms and calms in turns, until it is `over`."""
         storm_seconds = max(STORM_SECONDS, cycle_seconds * STORM)
         while not over.is_set():
-            self._phase(over, storm_seconds, self._deadly(), pause=(0.1, 4))
+            self._phase(over, storm_seconds, self._deadly(), pause=(0.1, 3))
             self._phase(over, cycle_seconds - storm_seconds, self._harmless(), pause=(5, 30))
 
     def _deadly(self) -> Iterator[Fault]:
@@ -57,7 +62,7 @@ class Faults:
         while True:
             once = [self._kill, self._drain, self._stop, self._lock]
             yield from self._rng.sample(once, len(once))
-            yield from [self._kill] * self._rng.randint(4, 8)
+            yield from [self._kill] * self._rng.randint(6, 12)
 
     def _harmless(self) -> Iterator[Fault]:
         """Those that the process survives."""
@@ -122,5 +127,8 @@ class Faults:
             time.sleep(self._rng.uniform(0.5, 8))
             connection.execute("ROLLBACK")
             self.counts["locks"] += 1
+        except sqlite3.OperationalError:
+            # The server writes without a break: another time.
+            return
         finally:
             connection.close()

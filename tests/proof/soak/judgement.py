@@ -47,7 +47,7 @@ def judge(result: Result) -> None:
                 f"the process of {life.began:.0f} s grew from {life.first / MIB:.1f} to {life.last / MIB:.1f} MiB "
                 f"in {life.seconds:.0f} s",
             )
-    if result.asked_seconds >= SPACE_JUDGED_SECONDS:
+    if result.seconds >= SPACE_JUDGED_SECONDS:
         _, second, _, last = quarters(result.samples)
         if last > second * SPACE_GROWTH + SPACE_GROWTH_BYTES:
             result.tally.complain(

@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-mpl.use("svg")
+mpl.use("agg")
 
 from matplotlib import pyplot as plt
 
@@ -31,17 +31,20 @@ _PANELS: Sequence[tuple[str, Sequence[tuple[str, Value]]]] = (
 
 
 def plot(samples: Sequence[Sample], path: Path) -> None:
-    """Write the picture."""
+    """Write the picture; a grey line for each start of the server."""
+    starts = [next(life).at / 60 for _, life in groupby(samples, key=lambda sample: sample.pid)]
     figure, panels = plt.subplots(len(_PANELS), 1, figsize=(11, 13), sharex=True, constrained_layout=True)
     for axes, (title, lines) in zip(panels, _PANELS, strict=True):
         axes.set_title(title, loc="left", fontsize=10)
         for number, (label, value) in enumerate(lines):
             _line(axes, samples, label, value, f"C{number}")
-        axes.set_ylim(bottom=0)
+        for start in starts:
+            axes.axvline(start, color="grey", alpha=0.25, linewidth=0.6)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.1)
         axes.grid(alpha=0.3)
         axes.legend(loc="upper right", fontsize=8)
     panels[-1].set_xlabel("minutes")
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=90)
     plt.close(figure)
 
 

@@ -20,6 +20,7 @@ from tests.proof.soak.judgement import (
 from tests.proof.soak.lanes import BATCH_SECONDS
 from tests.proof.soak.plot import plot
 from tests.proof.soak.soak import Result
+from tests.proof.soak.tally import CHECKS
 
 # What people ask first, and the checks that would have told.
 _LOST = ("submitted_jobs_are_there", "logs_are_gapless", "streams_are_gapless", "streams_agree_with_the_log")
@@ -33,9 +34,11 @@ _STUCK = ("jobs_end_in_time",)
 
 
 def write_report(result: Result, folder: Path, *, command: str) -> None:
-    """Write report.md and soak.svg."""
-    plot(result.samples, folder / "soak.svg")
-    parts = (_head(result, command), _done(result), _found(result), _restarts(result), _memory(result), _space(result))
+    """Write report.md and soak.png."""
+    plot(result.samples, folder / "soak.png")
+    parts = [_head(result, command), _done(result), _found(result)]
+    if result.samples:
+        parts += [_restarts(result), _memory(result), _space(result)]
     (folder / "report.md").write_text("\n".join(line for part in parts for line in part))
 
 
@@ -55,7 +58,7 @@ def _head(result: Result, command: str) -> list[str]:
         "",
         f"{_machine()}. Server and clients share the machine.",
         "",
-        "![memory, files, jobs, events and threads over time](soak.svg)",
+        "![memory, files, jobs, events and threads over time](soak.png)",
         "",
     ]
 
@@ -106,7 +109,7 @@ def _found(result: Result) -> list[str]:
         (f"stuck: jobs that were not finished within {BATCH_SECONDS} s, or in the end", _STUCK),
     ]
     rows = [(text, sum(violations[check] for check in checks)) for text, checks in asked]
-    rows += [(f"`{check}`", violations[check]) for check in result.tally.checks]
+    rows += [(f"`{check}`: {' '.join(text.split())}", violations[check]) for check, text in CHECKS.items()]
     lines = ["## What was found", "", *_table(("check", "violations"), rows)]
     for check, texts in result.tally.texts.items():
         lines += [f"`{check}`:", "", *(f"- {text}" for text in texts), ""]

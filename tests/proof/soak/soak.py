@@ -51,7 +51,6 @@ class Result:
     """What has come of it."""
 
     seed: int
-    asked_seconds: float
     began: datetime
     seconds: float = 0.0
     tally: Tally
@@ -76,17 +75,18 @@ class Soak:
         self._sampler = Sampler(self._server.database, lambda: self._faults.pid)
         self._expected = outcomes(folder, seeds), outcomes_of_followers(folder, seeds)
         self._time_is_up, self._over = threading.Event(), threading.Event()
-        self.result = Result(
-            seed=seed, asked_seconds=seconds, began=datetime.now(UTC), tally=self._tally, faults=self._faults
-        )
+        self.result = Result(seed=seed, began=datetime.now(UTC), tally=self._tally, faults=self._faults)
 
     def run(self) -> Result:
         """Start the server, disturb it, and look at what is left."""
         began = time.monotonic()
-        self._faults.start()
         try:
+            self._faults.start()
             self._disturb()
             self._finish()
+        except Exception as error:
+            # Such as a server that does not start again: there is a report of what came before.
+            self._tally.complain("soak_comes_to_its_end", f"{type(error).__name__}: {error}")
         finally:
             self._server.close()
         self.result.samples = self._sampler.samples
@@ -122,10 +122,12 @@ class Soak:
         return Lane(f"lane{number + 1}", place, random.Random(self._rng.random()), with_actors=number == 0)
 
     def _wait(self, work: list[Future[None]], behind: list[Future[None]]) -> None:
-        """Until the time is up and the lanes have finished; or something that should not end has ended."""
+        """Until the time is up, each kind of fault was there, and the lanes have finished; or something that should
+        not end has ended."""
         end = time.monotonic() + self._seconds
-        while (left := end - time.monotonic()) > 0:
-            if wait([*work, *behind], timeout=min(left, _TOLD_EACH_SECONDS), return_when=FIRST_COMPLETED).done:
+        while (left := end - time.monotonic()) > 0 or not self._faults.all_kinds:
+            patience = min(max(left, 1), _TOLD_EACH_SECONDS)
+            if wait([*work, *behind], timeout=patience, return_when=FIRST_COMPLETED).done:
                 break
             self._tell(self._news())
         self._time_is_up.set()

@@ -14,6 +14,7 @@ KEPT_HISTORIES = 5
 
 # The checks that the soak makes besides those of a history.
 OWN_CHECKS = {
+    "soak_comes_to_its_end": "nothing ends the soak before its time",
     "jobs_end_in_time": "every batch of jobs is finished in time",
     "clients_are_answered": "no client waits in vain, and none meets an error that it cannot explain",
     "server_stays_alive": "the server ends only when it is ended",
@@ -25,6 +26,14 @@ OWN_CHECKS = {
     "space_is_given_back": "the file shrinks to what it holds, and comes to a plateau",
     "memory_does_not_grow": "the server's memory comes to a plateau",
 }
+
+
+CHECKS = {
+    checker.__name__: (checker.__doc__ or "").partition(".")[0]
+    for checkers in CHECKERS.values()
+    for checker in checkers
+} | OWN_CHECKS
+"""All checks that are made, and what they look for."""
 
 
 @dataclass(slots=True)
@@ -67,11 +76,6 @@ class Tally:
             if len(self.histories) < KEPT_HISTORIES:
                 self.histories.append(self.folder / f"{batch}.jsonl")
                 history.save(self.histories[-1])
-
-    @property
-    def checks(self) -> list[str]:
-        """All checks that are made."""
-        return [checker.__name__ for checkers in CHECKERS.values() for checker in checkers] + list(OWN_CHECKS)
 
 
 def _counts(history: History) -> dict[str, int]:
