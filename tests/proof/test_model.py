@@ -30,7 +30,7 @@ from tests.proof.model_workflows import PLANS
 from tests.proof.recording import PATIENCE_SECONDS
 from tests.proof.server import ServerProcess
 
-EXAMPLES = int(os.environ.get("AUTOPILOT_PROOF_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("AUTOPILOT_PROOF_EXAMPLES", "40"))
 SEED = int(os.environ.get("AUTOPILOT_PROOF_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 STEPS = 30
 
