@@ -82,6 +82,9 @@ class SmallDisk:
     def unmount(self) -> None:
         _run("umount", "--lazy", str(self.folder))
 
+    def make_read_only(self) -> None:
+        _run("mount", "-o", "remount,ro", str(self.folder))
+
     def begin(self) -> None:
         """Fill it."""
         with (self.folder / "ballast").open("wb", buffering=0) as ballast:

@@ -82,3 +82,29 @@ def test_files_that_are_taken_away_and_brought_back(what: str, torment: Torment,
         log = torment.run(server, TakenAway(files, put_there=put_there))
         assert ("another file" if put_there else "removed") in log
     tried(storage_faults=1)
+
+
+@pytest.mark.parametrize("order", ["sync EIO", "pwrite TORN"])
+def test_a_server_that_is_killed_while_its_disk_fails(order: str, torment: Torment, tried: Tried) -> None:
+    """The frames of a commit whose sync failed lie in the log: the next start may find them, and nothing is lost."""
+    with _or_skip():
+        disk = FailingDisk(torment.folder, torment.folder / "jobs.db", order)
+    with running(torment.server(environment=disk.environment)) as server:
+        torment.run_killed(server, disk)
+    tried(storage_faults=1, kills=1)
+
+
+def test_a_disk_that_is_read_only_from_the_start(torment: Torment) -> None:
+    with _or_skip():
+        disk = SmallDisk(torment.folder / "disk", megabytes=8)
+    try:
+        server = torment.server(place=disk.folder)
+        with running(server):
+            assert server.terminate() == 0
+        disk.make_read_only()
+        assert server.start_or_die() == ""
+        assert server.wait_for_death() == 2
+        said = server.log.read_text().splitlines()[-1]
+        assert said.startswith("autopilot: cannot write beside the database")
+    finally:
+        disk.unmount()

@@ -87,6 +87,27 @@ class Torment:
         assert server.terminate() == 0
         return quiet(server)
 
+    def run_killed(self, server: TormentedServer, fault: Fault) -> None:
+        """The story of a fault in which the server is killed: what it wrote last may be there or not."""
+        work = self.workload(server)
+        with grpc.insecure_channel(server.address) as channel:
+            health, witness = Health(channel), Witness(channel, payload_bytes=2000)
+            work.start()
+            witness.wait_for_answers(5)
+            fault.begin()
+            health.wait_for(NOT_SERVING)
+            witness.wait_for_refusals(REFUSALS)
+            witness.end()
+            health.close()
+            work.history.restarts += 1
+            server.kill()
+            fault.end()
+            server.start()
+            assert work.finished.wait(240), "jobs do not come to their end"
+            self.judge(work.end())
+            assert not witness.strange
+            assert not witness.lost(channel)
+
     def judge(self, history: History) -> None:
         """What must hold of every history."""
         if found := check(history):
