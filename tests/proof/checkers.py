@@ -230,6 +230,15 @@ def restarts_cost_no_attempts(seen: Seen) -> Violations:
             yield f"job {job_id} counts {log.job.failed_attempts} failed attempts, its log tells of {failed}"
 
 
+def jobs_wait_for_their_time(seen: Seen) -> Violations:
+    """A job that has a scheduled_time does not begin before it."""
+    for job_id, log in seen.logs.items():
+        begun = [event for event in log.events if event.state_changed.to == RUNNING]
+        scheduled = log.job.scheduled_time.ToNanoseconds()
+        if begun and begun[0].event_time.ToNanoseconds() < scheduled:
+            yield f"job {job_id} began at event {begun[0].sequence}, before its time"
+
+
 def told_steps_do_not_run_again(seen: Seen) -> Violations:
     """A run of a node that any client saw finished does nothing after that, unless a client goes back behind it."""
     for job_id, log in seen.logs.items():
@@ -440,7 +449,12 @@ CHECKERS: Mapping[str, tuple[Checker, ...]] = {
         answers_agree_with_the_log,
         reads_never_go_back,
     ),
-    "goes on by itself": (jobs_come_to_their_end, restarts_cost_no_attempts, told_steps_do_not_run_again),
+    "goes on by itself": (
+        jobs_come_to_their_end,
+        restarts_cost_no_attempts,
+        jobs_wait_for_their_time,
+        told_steps_do_not_run_again,
+    ),
     "steps at least once, transitions exactly once": (
         transitions_follow_the_diagram,
         finished_steps_are_told_once,

@@ -228,6 +228,14 @@ def a_restart_costs_an_attempt(history: History) -> None:
     set_job(history, log, failed_attempts=log.job.failed_attempts + 1)
 
 
+@found_by(checkers.jobs_wait_for_their_time)
+def a_job_begins_too_early(history: History) -> None:
+    log = succeeded(history)
+    job = log.record.parsed()
+    job.scheduled_time.CopyFrom(job.end_time)
+    history.jobs[log.job_id] = replace(log.record, job=job.SerializeToString())
+
+
 @found_by(checkers.told_steps_do_not_run_again)
 def a_step_runs_again_after_it_was_told(history: History) -> None:
     log, key = _told_run(history)
