@@ -14,6 +14,10 @@ _DAY = 86400
 _CENTURY = 100 * 366 * _DAY
 
 
+# RPCs that watches and waits leave to all other calls.
+FREE_RPCS = 1000
+
+
 class SettingError(ValueError):
     """A setting has a value out of its range. The message says what the range is."""
 
@@ -94,7 +98,7 @@ class Settings:
     payload_bytes: int = setting(
         1 << 20, "Largest JSON value of a request, and largest output of a job.", within=(1 << 10, 2 << 20)
     )
-    concurrent_rpcs: int = setting(12_000, "RPCs at once; more are refused.", within=(1, 1_000_000))
+    concurrent_rpcs: int = setting(12_000, "RPCs at once; more are refused.", within=(1001, 1_000_000))
     watches: int = setting(10_000, "Watches and waits at once; more are refused.", within=(1, 1_000_000))
     tenant_watches: int = setting(
         1_000_000, "Watches and waits at once of one tenant; more are refused.", within=(1, 1_000_000)
@@ -118,6 +122,12 @@ class Settings:
         for each in fields(self):
             if "within" in each.metadata:
                 _check(each.name, getattr(self, each.name), *each.metadata["within"])
+        if self.watches > self.concurrent_rpcs - FREE_RPCS:
+            raise SettingError(
+                "watches",
+                self.watches,
+                f"must leave {FREE_RPCS:,} of the {self.concurrent_rpcs:,} RPCs (--concurrent-rpcs) to other calls",
+            )
 
 
 def _check(name: str, value: float, least: float, most: float) -> None:

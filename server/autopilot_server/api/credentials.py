@@ -1,8 +1,11 @@
 """Who calls: found out before anything of the request is read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import grpc
@@ -11,14 +14,19 @@ from google.protobuf.message import DecodeError
 
 from autopilot_server.access.authenticators import Authenticators, PeerCertificate, Presented
 from autopilot_server.access.identity import Identity, Right
-from autopilot_server.jobs.errors import CredentialsInvalidError, FieldInvalidError, Violation
+from autopilot_server.api.limits import RETRY_SECONDS
+from autopilot_server.jobs.errors import CredentialsInvalidError, FieldInvalidError, LimitExceededError, Violation
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Any], Any]
 
+SERVICE = "/autopilot."
 # Load balancers ask without credentials.
 HEALTH = "/grpc.health."
 REFLECTION = "/grpc.reflection."
+
+# Calls that need no credentials, at once: enough for load balancers, and far fewer than RPCs.
+MOST_STRANGERS = 500
 
 # How long a request may take to arrive once its call is open.
 ARRIVAL_SECONDS = 30.0
@@ -80,6 +88,7 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
         """`open_reflection`: reflection is for everybody."""
         self._authenticators = authenticators
         self._open = (HEALTH, REFLECTION) if open_reflection else (HEALTH,)
+        self._strangers = 0
 
     async def intercept_service(
         self,
@@ -91,50 +100,78 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None:
             return None
-        name, decoder = method.rpartition("/")[2], _decoder(handler.request_deserializer)
-        if method.startswith(HEALTH):
-            return _health(handler, decoder)
+        decoder = _decoder(handler.request_deserializer)
+        enter = self._stranger if method.startswith(self._open) else partial(self._caller, method)
         if handler.request_streaming:
-            conversation = self._conversation(handler.stream_stream, is_open=method.startswith(self._open))
+            conversation = _conversation(handler.stream_stream, enter)
             return grpc.stream_stream_rpc_method_handler(conversation, decoder, handler.response_serializer)
         if handler.response_streaming:
             # Watches give bytes: stored events are put together, not parsed and serialized again.
-            return grpc.stream_stream_rpc_method_handler(self._streaming(handler.unary_stream, name), decoder, None)
+            serializer = None if method.startswith(SERVICE) else handler.response_serializer
+            return grpc.stream_stream_rpc_method_handler(_streaming(handler.unary_stream, enter), decoder, serializer)
         return grpc.stream_unary_rpc_method_handler(
-            self._unary(handler.unary_unary, name), decoder, handler.response_serializer
+            _unary(handler.unary_unary, enter), decoder, handler.response_serializer
         )
 
-    def _unary(self, handle: Handler, method: str) -> Handler:
-        async def handler(requests: AsyncIterator[Any], context: Context) -> Any:
-            self._admit(context).identity.check_method(method)
+    @contextmanager
+    def _caller(self, method: str, context: Context) -> Iterator[None]:
+        """A caller that has credentials, and the right to the method. Reflection is for all that have any."""
+        caller = Caller(self._authenticators, _presented(context))
+        if not method.startswith(REFLECTION):
+            caller.identity.check_method(method.rpartition("/")[2])
+        # A call has a task of its own, and so has its context.
+        _caller.set(caller)
+        yield
+
+    @contextmanager
+    def _stranger(self, _context: Context) -> Iterator[None]:
+        """A caller who needs no credentials. They must not take all the RPCs that there are."""
+        if self._strangers >= MOST_STRANGERS:
+            raise LimitExceededError(
+                f"{MOST_STRANGERS} calls without credentials are open, and the server takes no more.",
+                retry_delay=RETRY_SECONDS,
+                limit=MOST_STRANGERS,
+                name="open_calls",
+            )
+        self._strangers += 1
+        try:
+            yield
+        finally:
+            self._strangers -= 1
+
+
+Enter = Callable[[Context], AbstractContextManager[None]]
+
+
+def _unary(handle: Handler, enter: Enter) -> Handler:
+    async def handler(requests: AsyncIterator[Any], context: Context) -> Any:
+        with enter(context):
             return await handle(await _received(requests), context)
 
-        return handler
+    return handler
 
-    def _streaming(self, handle: Handler, method: str) -> Handler:
-        async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            self._admit(context).identity.check_method(method)
-            async for response in handle(await _received(requests), context):
+
+def _streaming(handle: Handler, enter: Enter) -> Handler:
+    async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        with enter(context):
+            responses = handle(await _received(requests), context)
+            if inspect.isawaitable(responses):
+                # Health writes to the context itself.
+                await responses
+                return
+            async for response in responses:
                 yield response
 
-        return handler
+    return handler
 
-    def _conversation(self, handle: Handler, *, is_open: bool) -> Handler:
-        """Of reflection, which any identity may use, and anybody where it is open."""
 
-        async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            if not is_open:
-                self._admit(context)
+def _conversation(handle: Handler, enter: Enter) -> Handler:
+    async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        with enter(context):
             async for response in handle(_each_decoded(requests), context):
                 yield response
 
-        return handler
-
-    def _admit(self, context: Context) -> Caller:
-        caller = Caller(self._authenticators, _presented(context))
-        # A call has a task of its own, and so has its context.
-        _caller.set(caller)
-        return caller
+    return handler
 
 
 def _presented(context: Context) -> Presented:
@@ -209,24 +246,6 @@ def _decoded(request: Any) -> Any:
 async def _each_decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
         yield _decoded(request)
-
-
-def _health(handler: Any, decoder: Callable[[bytes], Any]) -> "grpc.RpcMethodHandler[Any, Any]":
-    """Health's own handler, which gives its own statuses; but for bytes that are no message."""
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(
-            _refusing(handler.unary_stream), decoder, handler.response_serializer
-        )
-    return grpc.unary_unary_rpc_method_handler(_refusing(handler.unary_unary), decoder, handler.response_serializer)
-
-
-def _refusing(handle: Handler) -> Handler:
-    async def handler(request: Any, context: Context) -> Any:
-        if isinstance(request, _Undecodable):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _NO_MESSAGE)
-        return await handle(request, context)
-
-    return handler
 
 
 def _malformed(text: str) -> FieldInvalidError:

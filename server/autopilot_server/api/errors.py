@@ -14,7 +14,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from autopilot_server.api.credentials import HEALTH
 from autopilot_server.jobs.errors import InternalError, ServiceError
 from autopilot_server.observer import Observer
 
@@ -22,6 +21,9 @@ log = logging.getLogger(__name__)
 access_log = logging.getLogger("autopilot_server.rpc")
 
 DOMAIN = "autopilot"
+
+# By number, which is how grpc.aio gives them back.
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 # In bytes of UTF-8. Clients take 8 KiB of trailers, and what is more turns into RESOURCE_EXHAUSTED: the message, in
 # which each byte that is not ASCII takes three, and the details, the message once more among them, in base64.
@@ -103,8 +105,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Wrap the method's handler."""
         handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(HEALTH):
-            return handler  # type: ignore[no-any-return]
+        if handler is None:
+            return None
         # All requests are streams here, see credentials.py.
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
@@ -124,6 +126,10 @@ def _unary(handle: Handler, method: str, observer: Observer) -> Handler:
         ended = _Ended(method, observer.call_ended)
         try:
             response = await handle(requests, context)
+        except grpc.aio.AbortError:
+            # Health answers so of services that it does not know.
+            ended(_code_of(context))
+            raise
         except Exception as error:
             # Also faults of the program: they must reach the client as a status, and the log once.
             status = _refusal(error, method, ended)
@@ -143,6 +149,9 @@ def _streaming(handle: Handler, method: str, observer: Observer) -> Handler:
         try:
             async for response in handle(requests, context):
                 yield response
+        except grpc.aio.AbortError:
+            ended(_code_of(context))
+            raise
         except Exception as error:
             # As in _unary.
             status = _refusal(error, method, ended)
@@ -160,6 +169,12 @@ def _refusal(error: Exception, method: str, ended: "_Ended") -> Any:
     public = _public(error, method)
     ended(public.code, public.reason)
     return rpc_status.to_status(status_of(public))
+
+
+def _code_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Name of the status code that a handler has aborted with."""
+    code: Any = context.code()
+    return _NAMES.get(code, "UNKNOWN")
 
 
 class _Ended:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.tenants import SEPARATOR
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.migrations import migrations
 from autopilot_server.storage.sqlite.queries import SQL
@@ -40,7 +41,7 @@ class Finding:
 
     invariant: str
     subject: str
-    """A job's or a thread's id; empty when it concerns the file."""
+    """A job's or a thread's id, as TENANT/ID when it is a tenant's; empty when it concerns the file."""
     detail: str
     advice: str
 
@@ -92,4 +93,4 @@ def damage(connection: sqlite3.Connection) -> Iterator[Finding]:
 def _violations(connection: sqlite3.Connection) -> Iterator[Finding]:
     for invariant in INVARIANTS:
         for subject, detail in connection.execute(invariant.query):
-            yield Finding(invariant.name, subject, detail, invariant.advice)
+            yield Finding(invariant.name, subject.replace(SEPARATOR, "/"), detail, invariant.advice)

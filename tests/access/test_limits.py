@@ -1,0 +1,158 @@
+"""Limits: each tenant's own, and those of all; a RetryInfo is true; nobody's watches keep others from being served."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from autopilot.v1 import job_service_pb2
+from autopilot_server.api import credentials
+from autopilot_server.api.limits import Places, SubmitRate
+from autopilot_server.jobs.errors import LimitExceededError
+from autopilot_server.observer import Observer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.access.conftest import Guarded
+
+rates = st.floats(0.001, 10_000)
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _taken(rate: SubmitRate, tenant: str = "a") -> float | None:
+    """None when a token was there, else the delay that was told."""
+    try:
+        rate.take(tenant)
+    except LimitExceededError as error:
+        return error.retry_delay
+    return None
+
+
+@given(per_second=rates, burst=st.integers(1, 50), pauses=st.lists(st.floats(0, 100), max_size=30))
+def test_a_retry_after_the_told_time_succeeds_and_no_sooner_one(
+    per_second: float, burst: int, pauses: list[float]
+) -> None:
+    clock = Time()
+    rate = SubmitRate(per_second=per_second, burst=burst, clock=clock)
+    for _ in range(burst):
+        assert _taken(rate) is None
+    for pause in pauses:
+        clock.now += pause
+        delay = _taken(rate)
+        if delay is not None:
+            # Told in whole milliseconds: a sooner one is one that is sooner by more than that.
+            clock.now += max(0.0, delay - 0.0011)
+            assert delay <= 0.0011 or _taken(rate) is not None
+            clock.now += min(delay, 0.0011)
+            assert _taken(rate) is None
+
+
+@given(per_second=rates, burst=st.integers(1, 50), asked=st.lists(st.floats(0, 10), max_size=200))
+def test_no_more_than_the_rate_and_the_burst_are_taken(per_second: float, burst: int, asked: list[float]) -> None:
+    clock = Time()
+    rate = SubmitRate(per_second=per_second, burst=burst, clock=clock)
+    taken = 0
+    for pause in asked:
+        clock.now += pause
+        taken += _taken(rate) is None
+    assert taken <= burst + per_second * (clock.now - 1000) + 1e-3
+
+
+def test_each_tenant_has_its_own_rate() -> None:
+    rate = SubmitRate(per_second=1, burst=1, clock=Time())
+    assert [_taken(rate, tenant) for tenant in ("a", "b", "a")] == [None, None, 1.0]
+
+
+def test_places_are_counted_by_tenant_and_given_back() -> None:
+    places = Places(limit=3, tenant_limit=2, observer=Observer())
+
+    def refused(tenant: str) -> str:
+        with pytest.raises(LimitExceededError) as caught, places.place(tenant):
+            pass
+        return caught.value.metadata["name"]
+
+    with places.place("a"), places.place("a"):
+        assert refused("a") == "tenant_watches"
+        with places.place("b"):
+            assert refused("b") == "watches"
+        with places.place("b"):
+            pass
+    assert places.taken == 0
+
+
+async def _open(api: Guarded, job_id: str) -> Any:
+    stream = api.stub.WatchProgress(job_service_pb2.WatchProgressRequest(job_id=job_id))
+    await stream.read()
+    return stream
+
+
+async def test_the_watches_of_one_tenant_leave_room_for_another(guarded: Guarded) -> None:
+    await guarded.restart(watches=10, tenant_watches=5)
+    one, two = guarded.caller(tenant="one"), guarded.caller(tenant="two")
+    for api in (one, two):
+        await api.submit(job_id="j")
+    held = [await _open(one, "j") for _ in range(5)]
+    refused = await one.refused(_open(one, "j"))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+    assert (refused.metadata, refused.retry) == ({"limit": "5", "name": "tenant_watches"}, 5)
+    held += [await _open(two, "j") for _ in range(5)]
+    assert (await two.refused(_open(two, "j"))).metadata["name"] == "tenant_watches"
+    for stream in held:
+        stream.cancel()
+    while guarded.server.service.places.taken:
+        await asyncio.sleep(0.01)
+    await _open(one, "j")
+
+
+async def test_a_submit_after_the_told_time_is_taken(guarded: Guarded) -> None:
+    await guarded.restart(tenant_submits_per_second=20.0, tenant_submit_burst=2)
+    one, two = guarded.caller(tenant="one"), guarded.caller(tenant="two")
+    repeated = {"job_id": "j", "request_id": "r"}
+    await one.submit(**repeated)
+    await one.submit()
+    refused = await one.refused(one.submit())
+    while refused.reason != "LIMIT_EXCEEDED":
+        refused = await one.refused(one.submit())
+    assert refused.metadata == {"limit": "20", "name": "tenant_submits_per_second"}
+    assert refused.retry is not None
+    # A request that is known takes nothing, and the other tenant has its own.
+    assert (await one.submit(**repeated)).job_id == "j"
+    await two.submit()
+    await asyncio.sleep(refused.retry)
+    await one.submit()
+
+
+async def test_all_watches_at_once_do_not_starve_a_call(guarded: Guarded) -> None:
+    """With every place taken, and strangers on all that is open to them, a call is answered."""
+    await guarded.restart(concurrent_rpcs=1300, watches=300)
+    api = guarded.caller()
+    await api.submit(job_id="j")
+    held = await asyncio.gather(*(_open(api, "j") for _ in range(300)))
+    assert (await api.refused(_open(api, "j"))).metadata["name"] == "watches"
+    health: Any = health_pb2_grpc.HealthStub(guarded.channel)
+    strangers = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(credentials.MOST_STRANGERS)]
+    for stream in strangers:
+        await stream.read()
+    more = health.Watch(health_pb2.HealthCheckRequest())
+    refused = await guarded.refused(more.read())
+    assert (refused.code, refused.metadata["name"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "open_calls")
+    answers = await asyncio.gather(*(api.get("j") for _ in range(100)))
+    assert [job.job_id for job in answers] == ["j"] * 100
+    await asyncio.gather(*(api.submit() for _ in range(50)))
+    for stream in (*held, *strangers):
+        stream.cancel()
+
+
+async def test_health_of_what_is_not_there_is_told_as_ever(guarded: Guarded) -> None:
+    health: Any = health_pb2_grpc.HealthStub(guarded.channel)
+    with pytest.raises(grpc.RpcError) as caught:
+        await health.Check(health_pb2.HealthCheckRequest(service="nope"))
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
