@@ -15,7 +15,7 @@ PROMETHEUS = {"prometheus_client"}
 
 PARTS_OF_THE_APP = {
     *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *("access", "observer", "pulse", "metrics", "readiness"),
+    *("access", "logs", "observer", "pulse", "metrics", "readiness"),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "readiness": set(),
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
     "access": {"jobs", "config"},
-    "logs": set(),
+    "logs": {"jobs", "storage"},
     "storage": {"jobs", "doorbell", "observer", *SQL},
     # Opens LangGraph's own store, which takes a connection.
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "pulse", *LANGGRAPH, *SQL},

@@ -30,6 +30,7 @@ from autopilot_server.engine.values_reader import ValuesReader
 from autopilot_server.engine.workflows import Registry, error_line
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import SECOND
+from autopilot_server.logs import log_moves
 from autopilot_server.metrics import Metrics, MetricsServer, Sources
 from autopilot_server.observer import Observer
 from autopilot_server.pulse import Pulse
@@ -94,6 +95,7 @@ class App:
             doorbell=doorbell,
             retention=round(settings.retention_seconds * SECOND),
             on_health=health.changed,
+            on_moves=log_moves,
             observer=observer,
         )
         deadlines = Deadlines(store=store, doorbell=doorbell)

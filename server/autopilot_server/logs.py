@@ -1,54 +1,74 @@
 """Logging: one line an event, for people or for machines."""
 
-import json
 import logging
+import signal
 import sys
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from types import FrameType
 
-# What every record has; the rest was given with `extra` and belongs to the event.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+import structlog
+from structlog.typing import EventDict, Processor
 
+from autopilot_server.jobs.tenants import public, tenant_of
+from autopilot_server.storage.store import JobMove
 
-class _Formatter(logging.Formatter):
-    def _parts(self, record: logging.LogRecord) -> dict[str, object]:
-        extras = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        parts: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-            **extras,
-        }
-        if record.exc_info:
-            parts["exception"] = self.formatException(record.exc_info)
-        return parts
+# Libraries whose lines say nothing about jobs.
+_NOISY = ("httpx", "httpcore", "asyncio", "grpc")
 
-
-class JsonFormatter(_Formatter):
-    """A JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record."""
-        return json.dumps(self._parts(record), default=str)
-
-
-class TextFormatter(_Formatter):
-    """Time, level, event and its fields; an exception on the lines below."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record."""
-        parts = self._parts(record)
-        exception = parts.pop("exception", "")
-        head = f"{parts.pop('time')} {parts.pop('level')!s:7} {parts.pop('event')}"
-        parts.pop("logger")
-        fields = " ".join(f"{key}={value}" for key, value in parts.items())
-        return "\n".join(part for part in (f"{head} {fields}".rstrip(), str(exception)) if part)
+log = logging.getLogger(__name__)
 
 
 def configure(*, level: str, log_format: str) -> None:
-    """Send the server's log to stderr."""
+    """Send the server's log to stderr. SIGUSR1 then turns the level to debug, SIGUSR2 back to `level`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.setFormatter(_formatter(log_format))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "asyncio", "grpc"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    signal.signal(signal.SIGUSR1, lambda *_: _turn_to("debug"))
+    signal.signal(signal.SIGUSR2, lambda *_: _turn_to(level))
+
+
+def _turn_to(level: str, _frame: FrameType | None = None) -> None:
+    logging.getLogger().setLevel(level.upper())
+    log.log(logging.getLogger().level, "the log level is %s now", level)
+
+
+def _formatter(log_format: str) -> logging.Formatter:
+    # Every line comes from the standard library's loggers, those of the libraries included.
+    before: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        _split_tenant,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    after: list[Processor]
+    if log_format == "json":
+        after = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    else:
+        after = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=0)]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *after]
+    )
+
+
+def log_moves(moves: Sequence[JobMove]) -> None:
+    """A line for each move of a job."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    for move in moves:
+        told = {"job_id": move.job_id, "workflow": move.workflow, "attempt": move.attempt}
+        if move.from_state is not None:
+            told["from_state"] = move.from_state.name
+        if move.reason:
+            told["reason"] = move.reason
+        log.info("job %s", move.to_state.name, extra=told)
+
+
+def _split_tenant(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Ids are scoped by their tenant inside the server: a line has both, apart."""
+    job_id = event.get("job_id")
+    if isinstance(job_id, str) and (tenant := tenant_of(job_id)):
+        event["tenant"], event["job_id"] = tenant, public(job_id)
+    return event

@@ -15,6 +15,7 @@ from autopilot_server.storage.store import (
     CheckpointRow,
     Claim,
     EventDraft,
+    JobMove,
     RunEnd,
     RunUpdate,
     Store,
@@ -51,6 +52,7 @@ class Box:
         self.clock = Clock()
         self.news: list[News] = []
         self.health: list[bool] = []
+        self.moves: list[JobMove] = []
         self.open()
 
     def open(self) -> None:
@@ -63,6 +65,7 @@ class Box:
             retention=RETENTION,
             clock=self.clock,
             on_health=self.health.append,
+            on_moves=self.moves.extend,
         )
 
     def reopen(self) -> None:

@@ -773,3 +773,17 @@ def test_reading_a_log_in_pages(box: Box) -> None:
     page = box.store.events_read("j", after_sequence=2, limit=100, max_bytes=1)
     assert page is not None
     assert len(page.events) == 1
+
+
+def test_moves_are_told_once_they_are_committed(box: Box) -> None:
+    claim = box.running()
+    box.end(claim, JobState.FAILED, error=JobError(JobErrorReason.STEP_RAISED, "why"))
+    told = [(move.workflow, move.attempt, move.from_state, move.to_state, move.reason) for move in box.moves]
+    assert told == [
+        ("w", 0, None, JobState.PENDING, ""),
+        ("w", 1, JobState.PENDING, JobState.RUNNING, ""),
+        ("w", 1, JobState.RUNNING, JobState.FAILED, "STEP_RAISED"),
+    ]
+    with pytest.raises(JobAlreadyExistsError):
+        box.submit()
+    assert len(box.moves) == 3

@@ -50,7 +50,14 @@ def test_an_operation_that_fails_halfway_leaves_nothing_and_the_others_of_its_ba
     doorbell = Doorbell()
     doorbell.subscribe(rung.extend)
     file = DatabaseFile(database(box))
-    writer = Writer(file, doorbell=doorbell, clock=box.clock, on_health=box.health.append, observer=Observer())
+    writer = Writer(
+        file,
+        doorbell=doorbell,
+        clock=box.clock,
+        on_health=box.health.append,
+        on_moves=box.moves.extend,
+        observer=Observer(),
+    )
     gate = threading.Event()
 
     def insert(name: str, fails: bool = False) -> Callable[[Transaction], None]:

@@ -10,7 +10,7 @@ from autopilot_server.jobs.job import Micros, now
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite.migrations import cannot_use
 from autopilot_server.storage.sqlite.store import SqliteStore
-from autopilot_server.storage.store import EncodeEvent, Store
+from autopilot_server.storage.store import EncodeEvent, OnMoves, Store
 
 __all__ = ["Store", "cannot_use", "database_path", "open_store"]
 
@@ -46,12 +46,14 @@ def open_store(
     retention: Micros,
     clock: Callable[[], Micros] = now,
     on_health: Callable[[bool], None] = lambda _: None,
+    on_moves: OnMoves = lambda _: None,
     observer: Observer | None = None,
 ) -> Store:
     """Open the database at `url`, made when there is none.
 
     `retention`: how long finished jobs are kept. `on_health`: called when the database goes away (False) and comes
-    back (True), on a thread of the store's. StartupError, one line, when it cannot be opened.
+    back (True), on a thread of the store's. `on_moves`: called with how jobs
+    moved, on the same thread. StartupError, one line, when it cannot be opened.
     """
     return SqliteStore(
         database_path(url),
@@ -60,5 +62,6 @@ def open_store(
         clock=clock,
         retention=retention,
         on_health=on_health,
+        on_moves=on_moves,
         observer=observer or Observer(),
     )

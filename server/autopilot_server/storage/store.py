@@ -182,6 +182,20 @@ class JobCount:
     jobs: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobMove:
+    """A job moved from one state to another."""
+
+    job_id: str
+    workflow: str
+    attempt: int
+    from_state: JobState | None
+    """None: it was submitted."""
+    to_state: JobState
+    reason: str
+    """Of the error that the move tells; empty when it tells none."""
+
+
 # --- Engine side ------------------------------------------------------------------------------------------------
 
 
@@ -501,6 +515,9 @@ class Store(Protocol):
         """Write something harmless durably: fails when the database cannot be written."""
         ...
 
+
+OnMoves = Callable[[Sequence[JobMove]], None]
+"""Hears how jobs have moved, after the commit and after the doorbell; must not raise."""
 
 EncodeEvent = Callable[[Event], EventDraft]
 """What a store is given to serialize the events that it makes itself (moves between states)."""

@@ -40,6 +40,7 @@ from autopilot_server.storage.store import (
     EventPage,
     Fence,
     JobCount,
+    OnMoves,
     PageKey,
     Pruned,
     Recovery,
@@ -69,6 +70,7 @@ class SqliteStore:
         clock: Callable[[], Micros],
         retention: Micros,
         on_health: Callable[[bool], None],
+        on_moves: OnMoves,
         observer: Observer,
     ) -> None:
         """Open the database, make or migrate it, and lock it against other servers. StartupError."""
@@ -81,7 +83,9 @@ class SqliteStore:
             self._file = DatabaseFile(path)
             self._readers = Readers(self._file)
             newest = self._readers.row(SQL.job_newest_time, {})
-            self._writer = Writer(self._file, doorbell=doorbell, clock=clock, on_health=on_health, observer=observer)
+            self._writer = Writer(
+                self._file, doorbell=doorbell, clock=clock, on_health=on_health, on_moves=on_moves, observer=observer
+            )
         except (sqlite3.Error, StorageUnavailableError) as error:
             self._lock.release()
             raise StartupError(cannot_use(path, error)) from error

@@ -12,7 +12,7 @@ from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress
 from autopilot_server.storage.sqlite.writer import Transaction
-from autopilot_server.storage.store import EncodeEvent, EventDraft
+from autopilot_server.storage.store import EncodeEvent, EventDraft, JobMove
 
 
 class Mover:
@@ -80,6 +80,16 @@ class Mover:
             )
         )
         append(transaction, row["job_id"], JobState(row["state"]), row["latest_sequence"], [draft])
+        transaction.moves.append(
+            JobMove(
+                job_id=row["job_id"],
+                workflow=row["workflow"],
+                attempt=row["attempt"],
+                from_state=kind.from_state,
+                to_state=kind.to_state,
+                reason="" if kind.error is None else kind.error.reason,
+            )
+        )
 
 
 def append(

@@ -24,6 +24,7 @@ from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import RETRY_SECONDS, DatabaseFile
 from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.store import JobMove, OnMoves
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Transaction:
         self.connection = connection
         self.now = now
         self.news: list[tuple[str, JobState | None, list[StoredEvent]]] = []
+        self.moves: list[JobMove] = []
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         """Run a statement."""
@@ -71,6 +73,7 @@ class _Batch:
     number: int = field(default_factory=lambda: secrets.randbits(62))
     outcomes: list[Outcome] = field(default_factory=list)
     news: BatchNews = field(default_factory=dict)
+    moves: list[JobMove] = field(default_factory=list)
 
 
 class _ChangedAndFailedError(Exception):
@@ -163,9 +166,12 @@ class Writer:
         doorbell: Doorbell,
         clock: Callable[[], Micros],
         on_health: Callable[[bool], None],
+        on_moves: OnMoves,
         observer: Observer,
     ) -> None:
-        """Start to write to `file`. `on_health` is called, on the writer's thread, when the database goes or comes."""
+        """Start to write to `file`. `on_health` is called, on the writer's thread, when the database goes or comes,
+        `on_moves` with how jobs have moved, once that is committed and told."""
+        self._on_moves = on_moves
         self._file, self._doorbell, self._clock, self._on_health = file, doorbell, clock, on_health
         self._observer = observer
         self._queue: queue.SimpleQueue[QueuedWrite[Any] | None] = queue.SimpleQueue()
@@ -238,18 +244,20 @@ class Writer:
         self._settle(batch)
         if news:
             self._ring(news)
+        if batch.moves:
+            self._on_moves(batch.moves)
 
     def _commit(self, batch: _Batch) -> None:
         connection = self._connected()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            batch.outcomes = [self._one(connection, write, batch.news) for write in batch.writes]
+            batch.outcomes = [self._one(connection, write, batch) for write in batch.writes]
         except _ChangedAndFailedError:
             # Rare enough that everybody may be carried out again, and savepoints need not be made for all.
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
-            batch.news = {}
-            batch.outcomes = [self._one_alone(connection, write, batch.news) for write in batch.writes]
+            batch.news, batch.moves = {}, []
+            batch.outcomes = [self._one_alone(connection, write, batch) for write in batch.writes]
         connection.execute(SQL.batch_set, {"batch": batch.number})
         connection.execute("COMMIT")
 
@@ -260,7 +268,7 @@ class Writer:
             # The log is the truth and the poll finds it: a listener's fault must not end all writing.
             log.exception("a listener of the doorbell failed")
 
-    def _one(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: BatchNews) -> Outcome:
+    def _one(self, connection: sqlite3.Connection, write: QueuedWrite[Any], batch: _Batch) -> Outcome:
         """One operation: it fails alone, unless the database itself is at fault.
 
         _ChangedAndFailedError when it failed after it had changed something, which must be undone.
@@ -276,17 +284,18 @@ class Writer:
                 raise _ChangedAndFailedError(error) from error
             return None, error
         for job_id, state, events in transaction.news:
-            told = news.setdefault(job_id, [])
+            told = batch.news.setdefault(job_id, [])
             if told and told[-1][0] is not None:
                 events = [*told.pop()[1], *events]
             told.append((state, events))
+        batch.moves += transaction.moves
         return result, None
 
-    def _one_alone(self, connection: sqlite3.Connection, write: QueuedWrite[Any], news: BatchNews) -> Outcome:
+    def _one_alone(self, connection: sqlite3.Connection, write: QueuedWrite[Any], batch: _Batch) -> Outcome:
         """One operation, whose changes are undone when it fails."""
         connection.execute("SAVEPOINT operation")
         try:
-            outcome = self._one(connection, write, news)
+            outcome = self._one(connection, write, batch)
         except _ChangedAndFailedError as failed:
             connection.execute("ROLLBACK TO operation")
             outcome = None, failed.why

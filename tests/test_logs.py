@@ -1,0 +1,87 @@
+"""The log of a real server: what it says of jobs, in which form, and what it never says."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from autopilot_client import Client, JobState
+from autopilot_server.access.identity import Grant, Identity, Right
+from autopilot_server.access.tokens import change_tokens, new_token
+
+from tests.proof.server import ServerProcess
+
+SECRET = "planted-secret"
+
+
+def lines(server: ServerProcess) -> list[dict[str, object]]:
+    return [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path, options=["--log-format", "json", "--log-level", "debug"])
+    yield server
+    server.close()
+
+
+def test_a_line_a_state_change_with_what_identifies_it(server: ServerProcess, tmp_path: Path) -> None:
+    """Also of a tenant, whose name stands apart from the job's id; and no payload, context or token anywhere."""
+    text, kept = new_token(Identity("ada", "blue", (Grant(frozenset(Right)),)))
+    change_tokens(tmp_path / "tokens.json", lambda _: (kept,))
+    server.options += ["--token-file", str(tmp_path / "tokens.json")]
+    server.start()
+    with Client(server.address, metadata=[("authorization", f"Bearer {text}")]) as client:
+        job = client.submit("linear", {"items": [SECRET]}, context={"key": SECRET}, labels={"l": SECRET}, job_id="j")
+        assert client.get(job.job_id, wait=60).state is JobState.SUCCEEDED
+    server.kill()
+    moves = [line for line in lines(server) if str(line["event"]).startswith("job ")]
+    assert [(line["event"], line.get("from_state"), line["attempt"]) for line in moves] == [
+        ("job PENDING", None, 0),
+        ("job RUNNING", "PENDING", 1),
+        ("job SUCCEEDED", "RUNNING", 1),
+    ]
+    assert {(line["job_id"], line["tenant"], line["workflow"], line["level"]) for line in moves} == {
+        ("j", "blue", "linear", "info")
+    }
+    assert all(line["time"] for line in lines(server))
+    told = server.log.read_text()
+    assert SECRET not in told
+    assert text not in told
+    assert "\\u001f" not in told
+
+
+def test_a_failed_attempt_says_why_with_its_traceback(server: ServerProcess) -> None:
+    server.start()
+    with server.client() as client:
+        job = client.submit("third_time", {"items": []})
+        assert client.get(job.job_id, wait=60).state is JobState.FAILED
+    server.kill()
+    failed = [line for line in lines(server) if line["event"] == "attempt failed"]
+    assert failed[-1]["job_id"] == job.job_id
+    assert "KeyError" in str(failed[-1]["exception"])
+    (end,) = [line for line in lines(server) if line["event"] == "job FAILED"]
+    assert end["reason"] == "STEP_RAISED"
+
+
+def test_the_level_is_turned_while_the_server_runs(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path, options=["--log-level", "warning"])
+    server.start()
+    try:
+        with server.client() as client:
+            client.run("linear", {"items": []}, job_id="quiet")
+            server.signal(signal.SIGUSR1)
+            while "the log level is debug now" not in server.log.read_text():
+                client.list()
+            client.run("linear", {"items": []}, job_id="loud")
+            server.signal(signal.SIGUSR2)
+            while "the log level is warning now" not in server.log.read_text():
+                client.list()
+            before = server.log.read_text()
+            client.run("linear", {"items": []}, job_id="quiet-again")
+        assert server.log.read_text() == before
+        assert "job_id=loud" in before
+        assert "quiet" not in before
+    finally:
+        server.close()
