@@ -11,7 +11,7 @@ PROTOS := $(shell cd protos && find autopilot -name '*.proto' | sort)
 GENERATED := generated/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test proof soak bench lint format generate check-generated breaking release-contract release-database clean
+.PHONY: help setup demo test proof mutations soak bench lint format generate check-generated breaking release-contract release-database clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ REPORT ?= soak-report
 
 soak: $(READY) ## Load and torment a server for MINUTES=5, and write a report to REPORT=soak-report
 	$(BIN)/python -m tests.proof.soak --minutes $(MINUTES) --report $(REPORT)
+
+mutations: $(READY) ## Break each promise in a copy of the code, and see the proof catch it
+	$(BIN)/python -m tests.proof.mutations
 
 bench: $(READY) ## Measure, and print a table
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,337 @@
+"""Deliberate breaks of the server's code, and the tests that must catch them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SERVER = "server/autopilot_server"
+ENGINE, API, STORAGE = f"{SERVER}/engine", f"{SERVER}/api", f"{SERVER}/storage"
+SQLITE, QUERIES = f"{STORAGE}/sqlite", f"{STORAGE}/queries"
+
+PROMISES: Mapping[int, str] = {
+    1: "accepted is kept",
+    2: "goes on by itself",
+    3: "steps at least once, transitions exactly once",
+    4: "the watch is a log",
+    5: "cancel ends",
+    6: "answers are not mixed up",
+    7: "bad input is refused whole",
+    8: "memory is bounded",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """One break: `old`, which is in `file` once, becomes `new`."""
+
+    promise: int
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    """What pytest is given."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+PROMISE_TESTS = "tests/promises/test_promises.py"
+STALE = "tests/proof/test_stale_tokens.py"
+ZOMBIES = "tests/proof/test_zombies.py"
+KILL_POINTS = "tests/proof/test_kill_points.py"
+KILLS = "tests/proof/test_random_kills.py"
+
+# Enough of a random run to see what only a watcher sees.
+FEW = {"AUTOPILOT_PROOF_JOBS": "30", "AUTOPILOT_PROOF_KILLS": "2"}
+
+BREAKS = (
+    # --- 1 ---
+    Break(
+        promise=1,
+        name="answers-before-the-commit",
+        file=f"{SQLITE}/writer.py",
+        old='        connection.execute("COMMIT")\n',
+        new='        self._settle(batch)\n        time.sleep(0.02)\n        connection.execute("COMMIT")\n',
+        tests=(f"{PROMISE_TESTS}::test_accepted_is_kept",),
+    ),
+    Break(
+        promise=1,
+        name="commits-now-and-then",
+        file=f"{SQLITE}/writer.py",
+        old='        connection.execute("COMMIT")\n',
+        new='        connection.execute("COMMIT" if batch.number % 8 else "ROLLBACK")\n',
+        tests=(f"{PROMISE_TESTS}::test_accepted_is_kept",),
+    ),
+    Break(
+        promise=1,
+        name="repeated-resume-resumes-again",
+        file=f"{SQLITE}/submissions.py",
+        old='            transaction.execute(SQL.resume_request_insert, request | {"request_digest": '
+        "resumption.request_digest})\n",
+        new="            pass\n",
+        tests=(f"{PROMISE_TESTS}::test_answers_are_not_mixed_up",),
+    ),
+    # --- 2 ---
+    Break(
+        promise=2,
+        name="nobody-takes-up-what-a-dead-process-left",
+        file=f"{SERVER}/app.py",
+        old="            await _recover(store, settings, observer)\n",
+        new="",
+        tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
+    ),
+    Break(
+        promise=2,
+        name="finished-siblings-run-again",
+        file=f"{ENGINE}/recorder.py",
+        old="            self._writes.append(put)\n",
+        new="",
+        tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
+    ),
+    Break(
+        promise=2,
+        name="a-restart-costs-an-attempt",
+        file=f"{SQLITE}/runs.py",
+        old='        loss = {"losses": losses, "checkpoints_at_loss": row["checkpoints"]}\n',
+        new='        loss = {"losses": losses, "checkpoints_at_loss": row["checkpoints"]}\n'
+        '        loss["failed_attempts"] = row["failed_attempts"] + 1\n',
+        tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
+    ),
+    Break(
+        promise=2,
+        name="starts-from-the-input-again",
+        file=f"{ENGINE}/run.py",
+        old="        if not self.claim.job.checkpoint_id:\n",
+        new="        if True:\n",
+        tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
+    ),
+    # --- 3 ---
+    Break(
+        promise=3,
+        name="a-write-is-not-fenced",
+        file=f"{QUERIES}/run_write.sql",
+        old="WHERE job_id = :job_id AND run_token = :run_token",
+        new="WHERE job_id = :job_id AND :run_token <> ''",
+        tests=(STALE, "-k", "test_a_stale_token_writes_nothing and resumed"),
+    ),
+    Break(
+        promise=3,
+        name="an-end-is-not-fenced",
+        file=f"{SQLITE}/runs.py",
+        old='        if found is None or found["run_token"] != fence.run_token:\n',
+        new='        if found is None or found["run_token"] is None:\n',
+        tests=(STALE, "-k", "test_a_stale_token_writes_nothing and resumed"),
+    ),
+    Break(
+        promise=3,
+        name="a-run-token-comes-twice",
+        file=f"{SQLITE}/runs.py",
+        old="        now, token = transaction.now, uuid.uuid4().hex\n",
+        new="        now, token = transaction.now, f\"{row['job_id']}-{row['attempt'] + 1}\"\n",
+        tests=(STALE, "-k", "submitted_again_and_running"),
+    ),
+    Break(
+        promise=3,
+        name="an-old-step-speaks-to-new-watchers",
+        file=f"{ENGINE}/run.py",
+        old="            self._callbacks.discard()\n",
+        new="            pass\n",
+        tests=(ZOMBIES, "-k", "resumed-stubborn and once"),
+    ),
+    Break(
+        promise=3,
+        name="two-servers-on-one-database",
+        file=f"{SQLITE}/lock.py",
+        old="            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        new="            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
+        tests=("tests/proof/test_stopped_servers.py", "-k", "keeps_its_database and sync"),
+    ),
+    Break(
+        promise=3,
+        name="a-move-is-told-twice",
+        file=f"{SQLITE}/transitions.py",
+        old="        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        return moved\n",
+        new="        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n"
+        '        moved["latest_sequence"] += 1\n'
+        '        transaction.execute("UPDATE jobs SET latest_sequence = latest_sequence + 1 WHERE job_id = ?", '
+        '[row["job_id"]])\n'
+        "        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        return moved\n",
+        tests=(f"{PROMISE_TESTS}::test_steps_at_least_once_transitions_exactly_once",),
+    ),
+    # --- 4 ---
+    Break(
+        promise=4,
+        name="rings-before-the-commit",
+        file=f"{SQLITE}/writer.py",
+        old='        connection.execute("COMMIT")\n',
+        new="        self._ring([News(j, s, tuple(e)) for j, told in batch.news.items() for s, e in told])\n"
+        '        time.sleep(0.02)\n        connection.execute("COMMIT")\n        batch.news = {}\n',
+        tests=(KILLS,),
+        environment=FEW,
+    ),
+    Break(
+        promise=4,
+        name="a-sequence-is-skipped",
+        file=f"{SQLITE}/transitions.py",
+        old='            "latest_sequence": row["latest_sequence"] + 1,\n',
+        new='            "latest_sequence": row["latest_sequence"] + 1 + (to_state in FINISHED),\n',
+        tests=(f"{PROMISE_TESTS}::test_accepted_is_kept",),
+    ),
+    Break(
+        promise=4,
+        name="an-event-comes-again-after-a-reconnect",
+        file=f"{QUERIES}/event_list.sql",
+        old="sequence > :after",
+        new="sequence >= :after",
+        tests=(f"{PROMISE_TESTS}::test_the_watch_is_a_log",),
+    ),
+    Break(
+        promise=4,
+        name="an-event-is-lost-by-a-reconnect",
+        file=f"{QUERIES}/event_list.sql",
+        old="sequence > :after",
+        new="sequence > :after + (:after > 0)",
+        tests=(f"{PROMISE_TESTS}::test_the_watch_is_a_log",),
+    ),
+    Break(
+        promise=4,
+        name="a-watch-ends-before-the-last-event",
+        file=f"{API}/watch.py",
+        old="        return page.state in FINISHED and page.latest_sequence == self._place\n",
+        new="        return page.state in FINISHED\n",
+        tests=("tests/api/test_watch.py", "-k", "read_before_the_ring_came"),
+    ),
+    Break(
+        promise=4,
+        name="a-question-ends-the-watch",
+        file=f"{API}/watch.py",
+        old="        if channel.state is not None and channel.state not in FINISHED:\n            return False\n",
+        new="        if channel.state == 3:\n            return True\n"
+        "        if channel.state is not None and channel.state not in FINISHED:\n            return False\n",
+        tests=(KILLS,),
+        environment=FEW,
+    ),
+    Break(
+        promise=4,
+        name="two-jobs-of-one-name-are-one-log",
+        file=f"{SQLITE}/writer.py",
+        old="            if told and told[-1][0] is not None:\n",
+        new="            if told:\n",
+        tests=("tests/api/test_watch.py", "-k", "another_job_of_its_name"),
+    ),
+    # --- 5 ---
+    Break(
+        promise=5,
+        name="a-cancel-waits-for-the-step",
+        file=f"{SQLITE}/submissions.py",
+        old="        if grace_period <= 0:\n",
+        new="        if grace_period < 0:\n",
+        tests=(STALE, "-k", "test_a_stale_token_writes_nothing and cancelled"),
+    ),
+    Break(
+        promise=5,
+        name="nobody-keeps-the-grace-period",
+        file=f"{SQLITE}/submissions.py",
+        old='        deadline = min(transaction.now + grace_period, row["deadline"] or 2**62)\n',
+        new='        deadline = row["deadline"] or 2**62\n',
+        tests=(STALE, "-k", "test_a_stale_token_writes_nothing and cancelled"),
+    ),
+    Break(
+        promise=5,
+        name="a-step-that-does-not-stop-is-waited-for",
+        file=f"{ENGINE}/run.py",
+        old="            await asyncio.wait({attempt}, timeout=STOP_SECONDS)\n",
+        new="            await asyncio.wait({attempt})\n",
+        tests=(ZOMBIES, "-k", "cancelled-stubborn-left"),
+    ),
+    # --- 6 ---
+    Break(
+        promise=6,
+        name="an-answer-is-sent-to-whoever-asks",
+        file=f"{ENGINE}/run.py",
+        old="            resume={interrupt_id: json.loads(self.claim.answers[interrupt_id]) "
+        "for interrupt_id in self._sent}\n",
+        new="            resume=json.loads(self.claim.answers[self._sent[0]])\n",
+        tests=("tests/engine/test_questions.py", "-k", "partial_answers"),
+    ),
+    Break(
+        promise=6,
+        name="an-answer-to-a-question-that-is-not-open",
+        file=f"{SQLITE}/submissions.py",
+        old="        if interrupt_id not in open_ids:\n",
+        new="        if not open_ids:\n",
+        tests=(f"{PROMISE_TESTS}::test_answers_are_not_mixed_up",),
+    ),
+    Break(
+        promise=6,
+        name="an-answer-is-lost-with-the-process",
+        file=f"{SQLITE}/runs.py",
+        old='            answers={answer["interrupt_id"]: answer["answer"] for answer in answers},\n',
+        new='            answers={a["interrupt_id"]: a["answer"] for a in answers if not row["losses"]},\n',
+        tests=(f"{PROMISE_TESTS}::test_answers_are_not_mixed_up",),
+    ),
+    Break(
+        promise=6,
+        name="an-answer-is-kept-after-its-use",
+        file=f"{SQLITE}/runs.py",
+        old='            transaction.execute(SQL.answer_delete_stale, {"job_id": job_id})\n',
+        new="",
+        tests=("tests/storage/test_jobs.py", "-k", "questions_and_answers"),
+    ),
+    # --- 7 ---
+    Break(
+        promise=7,
+        name="only-the-first-violation-is-told",
+        file=f"{API}/checks.py",
+        old="            raise FieldInvalidError.of(self._violations)\n",
+        new="            raise FieldInvalidError.of(self._violations[:1])\n",
+        tests=(f"{PROMISE_TESTS}::test_bad_input_is_refused_whole",),
+    ),
+    Break(
+        promise=7,
+        name="a-large-payload-is-taken",
+        file=f"{API}/checks.py",
+        old="        if size > self._payload_bytes:\n",
+        new="        if size > 10 * self._payload_bytes:\n",
+        tests=(f"{PROMISE_TESTS}::test_bad_input_is_refused_whole",),
+    ),
+    Break(
+        promise=7,
+        name="what-is-refused-leaves-something",
+        file=f"{SQLITE}/writer.py",
+        old="            if connection.total_changes != before:\n",
+        new="            if connection.total_changes < before:\n",
+        tests=("tests/storage/test_sqlite.py", "-k", "halfway"),
+    ),
+    # --- 8 ---
+    Break(
+        promise=8,
+        name="no-limit-of-jobs",
+        file=f"{SQLITE}/submissions.py",
+        old='    if _count(transaction, SQL.job_count_unfinished, {"limit": limit}) >= limit:\n',
+        new='    if _count(transaction, SQL.job_count_unfinished, {"limit": limit}) < 0:\n',
+        tests=(f"{PROMISE_TESTS}::test_memory_is_bounded",),
+    ),
+    Break(
+        promise=8,
+        name="no-limit-of-watches",
+        file=f"{API}/limits.py",
+        old="        if self.taken >= self._limit:\n",
+        new="        if self.taken < 0:\n",
+        tests=(f"{PROMISE_TESTS}::test_memory_is_bounded",),
+    ),
+    Break(
+        promise=8,
+        name="a-tail-without-end",
+        file=f"{API}/hub.py",
+        old="        while len(self.tail) > TAIL_EVENTS or self._tail_bytes > TAIL_BYTES:\n",
+        new="        while not self.tail:\n",
+        tests=("tests/api/test_watch.py", "-k", "tail_of_a_channel"),
+    ),
+    Break(
+        promise=8,
+        name="tokens-pile-up-for-a-reader-that-does-not-read",
+        file=f"{API}/watch.py",
+        old="deque(maxlen=TOKENS_WAITING)",
+        new="deque()",
+        tests=("tests/api/test_watch.py", "-k", "does_not_read_are_dropped"),
+    ),
+)
