@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, seed
 from hypothesis import strategies as st
 
-from tests.proof import mutations
+from tests.proof import wire_mutations
 from tests.proof.conftest import Tried
 from tests.proof.hostile import METHODS, SEED, Victim, examples, witness
 
@@ -36,10 +36,10 @@ def test_mutated_and_random_messages(victim: Victim, tried: Tried) -> None:
         rng = random.Random(number)
         victim.seed()
         for _ in range(10):
-            method, data = rng.choice(mutations.VALID)
+            method, data = rng.choice(wire_mutations.VALID)
             if rng.random() < 0.1:
                 method = rng.choice(METHODS)
-            victim.call(method, mutations.mutated(data, rng), **(SHORT if method.endswith("GetStatus") else {}))
+            victim.call(method, wire_mutations.mutated(data, rng), **(SHORT if method.endswith("GetStatus") else {}))
         assert victim.stored() <= victim.accepted
 
     with witness(victim) as served:
