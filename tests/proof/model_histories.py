@@ -282,6 +282,8 @@ class Histories(RuleBasedStateMachine):
         return str(draw(st.sampled_from(["", *(point.checkpoint_id for point in job.points), "no such checkpoint"])))
 
     def _filter(self, draw: Draw) -> job_service_pb2.JobFilter:
+        if draw(st.booleans()):
+            return job_service_pb2.JobFilter()
         job_filter = job_service_pb2.JobFilter(
             states=draw(st.sampled_from([[], [], list(FINISHED), [INTERRUPTED]])),
             workflow=draw(st.sampled_from(["", "", *PLANS])),

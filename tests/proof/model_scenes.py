@@ -1,4 +1,4 @@
-"""What no client can bring about alone: a server that stops, a database that is away, places that are all taken."""
+"""What histories seldom come to: a server that stops, a database that is away, places that are all taken, pages."""
 
 import sqlite3
 import time
@@ -61,6 +61,25 @@ def crowded(talk: Talk) -> None:
     watch.stop_when_caught_up = True
     _until(lambda: talk.ask("WatchProgress", watch, list) != TAKEN)
     talk.agree()
+
+
+def paged(talk: Talk) -> None:
+    """A page token is for its own query; a dry run counts what the prune after it deletes."""
+    for number in range(3):
+        talk.submit(_submit(f"page-{number}"))
+    listing = job_service_pb2.ListJobsRequest(page_size=1)
+    listing.page_token = talk.list_jobs(listing)
+    listing.filter.workflow = "instant"
+    talk.list_jobs(listing, token_fits=False)
+    checkpoints = job_service_pb2.ListCheckpointsRequest(job_id="page-0", page_size=1)
+    checkpoints.page_token = talk.list_checkpoints(checkpoints)
+    checkpoints.job_id = "page-1"
+    talk.list_checkpoints(checkpoints, token_fits=False)
+    for checkpoints_only in (True, False):
+        for dry_run in (True, False):
+            prune = job_service_pb2.PruneJobsRequest(checkpoints_only=checkpoints_only, dry_run=dry_run)
+            prune.finished_for.FromSeconds(0)
+            talk.prune(prune)
 
 
 def _running(talk: Talk) -> None:

@@ -54,6 +54,9 @@ OPTIONS = {
 }
 
 
+SCENES = (model_scenes.stopping, model_scenes.away, model_scenes.crowded, model_scenes.paged)
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     server = _server(tmp_path)
@@ -75,7 +78,9 @@ def test_the_server_is_what_the_contract_says(server: ServerProcess, tmp_path: P
     print(f"AUTOPILOT_PROOF_SEED={SEED}")
     counts: Counter[str] = Counter()
     Histories.server, Histories.folder, Histories.counts, Histories.numbers = server, tmp_path, counts, count()
-    for number, scene in enumerate((model_scenes.stopping, model_scenes.away, model_scenes.crowded)):
+    for number, scene in enumerate(
+        (model_scenes.stopping, model_scenes.away, model_scenes.crowded, model_scenes.paged)
+    ):
         gates = tmp_path / f"scene-{number}"
         gates.mkdir()
         talk = Talk(server, gates, counts, print)
