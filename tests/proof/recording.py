@@ -140,12 +140,21 @@ class Auditor:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._local = threading.local()
+        self._open: list[sqlite3.Connection] = []
+
+    def close(self) -> None:
+        """Let go of the database. Nobody looks any more."""
+        for connection in self._open:
+            connection.close()
 
     def committed(self, job_id: str) -> int:
         """The job's newest sequence in the database; -1 when it cannot be read now."""
         try:
             if not hasattr(self._local, "connection"):
-                self._local.connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=1)
+                self._local.connection = sqlite3.connect(
+                    f"file:{self._database}?mode=ro", uri=True, timeout=1, check_same_thread=False
+                )
+                self._open.append(self._local.connection)
             row = self._local.connection.execute(
                 "SELECT latest_sequence FROM jobs WHERE job_id = ?", [job_id]
             ).fetchone()

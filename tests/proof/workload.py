@@ -171,6 +171,8 @@ class Workload:
         finally:
             self.give_up()
             self._pool.shutdown()
+            if self._auditor is not None:
+                self._auditor.close()
         return self.history
 
     def _record(self, plan: _Plan) -> None:

@@ -126,7 +126,7 @@ class Soak:
         not end has ended."""
         end = time.monotonic() + self._seconds
         while (left := end - time.monotonic()) > 0 or not self._faults.all_kinds:
-            patience = min(max(left, 1), _TOLD_EACH_SECONDS)
+            patience = min(max(left, 5), _TOLD_EACH_SECONDS)
             if wait([*work, *behind], timeout=patience, return_when=FIRST_COMPLETED).done:
                 break
             self._tell(self._news())
