@@ -4,6 +4,7 @@ import inspect
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,11 +24,48 @@ WRITES = [name for name, returned in _RETURNS.items() if "Write[" in returned]
 # Nothing is done yet; done in the transaction, which is not committed; committed, and nobody knows it.
 BEFORE, INSIDE, AFTER = "before", "inside", "after"
 
+DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Some calls of a method, by their arguments."""
+
+    method: str
+    is_one: Callable[..., bool]
+
+
+KINDS = {
+    "fork": Kind("job_submit", lambda submission: submission.spec.fork_from is not None),
+    "answer": Kind("job_resume", lambda resumption: resumption.sole_answer is not None or bool(resumption.answers)),
+    "rewind": Kind("job_resume", lambda resumption: bool(resumption.checkpoint_id)),
+    "edit": Kind("job_resume", lambda resumption: resumption.state_update is not None),
+    "start_point": Kind(
+        "run_write", lambda _, update: update.checkpoint is not None and update.checkpoint.ends_start_point
+    ),
+    "subgraph": Kind(
+        "run_write", lambda _, update: update.checkpoint is not None and bool(update.checkpoint.row.checkpoint_ns)
+    ),
+    "question": Kind("run_end", lambda _fence, end, _update: bool(end.interrupts)),
+    "retry": Kind("run_end", lambda _fence, end, _update: end.attempt_failed),
+    "success": Kind("run_end", lambda _fence, end, _update: end.output is not None),
+}
+
+# Enough for the writer to commit what was queued before, and for an answer to reach its client.
+LAST_SECONDS = 0.1
+
 
 def die() -> None:
     """As kill -9: no handler, no flush, no goodbye."""
     os.kill(os.getpid(), signal.SIGKILL)
     threading.Event().wait()
+
+
+def die_soon() -> None:
+    """Go no further here and die, but not before the rest of the process has done what it does by then: commit the
+    halves of what should be one, answer what is not committed."""
+    time.sleep(LAST_SECONDS)
+    die()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +75,8 @@ class KillPoint:
     method: str
     moment: str
     occurrence: int
-    draining: bool = False
-    """Count only the calls of a server that was told to stop."""
+    since: str = ""
+    """Count from the first call of this kind on, or (DRAIN) once the server was told to stop."""
 
     def __call__(self) -> None:
         from autopilot_server.storage.sqlite.writer import Writer
@@ -54,7 +92,7 @@ class KillPoint:
         Writer._settle = staticmethod(settle_or_die)  # type: ignore[method-assign]
         Writer.submit = lambda self, operation: submit(self, trap.prepared(operation))  # type: ignore[method-assign]
         tap(trap.around)
-        if self.draining:
+        if self.since == DRAIN:
             _at_the_drain(trap.count_from_now)
 
 
@@ -67,7 +105,7 @@ class Tally:
     def __call__(self) -> None:
         tap(self._note)
 
-    def _note(self, method: str, call: Callable[[], Any]) -> Any:
+    def _note(self, method: str, _arguments: tuple[Any, ...], call: Callable[[], Any]) -> Any:
         with self.calls.open("a") as file:
             file.write(f"{method}\n")
         return call()
@@ -77,8 +115,8 @@ class Tally:
         return Counter(self.calls.read_text().split())
 
 
-Around = Callable[[str, Callable[[], Any]], Any]
-"""Called with a method's name and its call, which it carries out."""
+Around = Callable[[str, tuple[Any, ...], Callable[[], Any]], Any]
+"""Called with a method's name, the arguments that go by place, and the call, which it carries out."""
 
 
 def tap(around: Around) -> None:
@@ -97,7 +135,7 @@ class Tapped:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
-        return lambda *args, **kwargs: self._around(name, lambda: method(*args, **kwargs))
+        return lambda *args, **kwargs: self._around(name, args, lambda: method(*args, **kwargs))
 
 
 def _at_the_drain(then: Callable[[], None]) -> None:
@@ -112,12 +150,17 @@ def _at_the_drain(then: Callable[[], None]) -> None:
     App.stop = stop_and_tell  # type: ignore[method-assign]
 
 
+def _die_at_a_commit(statement: str) -> None:
+    if statement == "COMMIT":
+        die_soon()
+
+
 class _Trap:
     """Waits for the call that it is set for."""
 
     def __init__(self, point: KillPoint) -> None:
         self._point = point
-        self._counts = not point.draining
+        self._counts = not point.since
         self._calls = 0
         self._lock = threading.Lock()
         self._thread = threading.local()
@@ -126,12 +169,15 @@ class _Trap:
     def count_from_now(self) -> None:
         self._counts = True
 
-    def around(self, method: str, call: Callable[[], Any]) -> Any:
+    def around(self, method: str, arguments: tuple[Any, ...], call: Callable[[], Any]) -> Any:
         """A call of the store."""
+        kind = KINDS.get(self._point.since)
+        if kind is not None and method == kind.method and kind.is_one(*arguments):
+            self._counts = True
         if not self._is_it(method):
             return call()
         if self._point.moment == BEFORE:
-            die()
+            die_soon()
         self._thread.armed = True
         result = call()
         if self._thread.armed:
@@ -153,10 +199,9 @@ class _Trap:
         self._thread.armed = False
 
         def carried_out(transaction: Any) -> Any:
-            result = operation(transaction)
             if self._point.moment == INSIDE:
-                die()
-            return result
+                transaction.connection.set_trace_callback(_die_at_a_commit)
+            return operation(transaction)
 
         self.committed = carried_out
         return carried_out

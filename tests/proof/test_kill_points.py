@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.proof.conftest import Tried
-from tests.proof.kill_points import AFTER, BEFORE, INSIDE, METHODS, WRITES, KillPoint, Tally
+from tests.proof.kill_points import AFTER, BEFORE, DRAIN, INSIDE, KINDS, METHODS, WRITES, KillPoint, Tally
 from tests.proof.scene import Run, Scene
 from tests.proof.server import Sabotage
 
@@ -28,8 +28,11 @@ NOT_CALLED = {"close", "probe", "checkpoint_history"}
 AT_START = ("jobs_recover", "workflows_publish", "token_key")
 DEATH_AT_WORK = KillPoint("run_write", AFTER, 25)
 
-# A method that is called more often is tried in two runs, early and late.
+# A method that is called more often is tried in two runs, at its first calls and all along.
 OFTEN = 8
+
+# Deaths all along: with so many calls between them that jobs get on, and others each time.
+ALL_ALONG = (7, 11, 5, 13, 8, 17, 6, 9, 12, 10, 14, 4)
 
 POINTS = [
     (method, moment)
@@ -37,10 +40,16 @@ POINTS = [
     if method not in NOT_CALLED
     for moment in ((BEFORE, INSIDE, AFTER) if method in WRITES else (BEFORE,))
 ]
-POINTS_OF_A_DRAIN = [
-    *((method, moment) for method in ("run_write", "run_end") for moment in (BEFORE, INSIDE, AFTER)),
-    *(("close", moment) for moment in (BEFORE, AFTER)),
+SPECIAL_POINTS = [
+    *((kind.method, moment, name) for name, kind in KINDS.items() for moment in (BEFORE, INSIDE, AFTER)),
+    # What was carried out once must not be carried out again when the run dies later.
+    *(("run_write", AFTER, name) for name, kind in KINDS.items() if kind.method != "run_write"),
+    *((method, moment, DRAIN) for method in ("run_write", "run_end") for moment in (BEFORE, INSIDE, AFTER)),
+    *(("close", moment, DRAIN) for moment in (BEFORE, AFTER)),
 ]
+
+# Deaths some calls after a special one.
+LATER = ((1, 3), (6, 2), (9, 4))
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +80,19 @@ def runs(scene: Scene, counts: Counter[str], request: pytest.FixtureRequest) -> 
 
 def _live(scene: Scene, name: str, params: Mapping[str, str], counts: Counter[str]) -> list[Run]:
     method, moment = params["method"], params["moment"]
-    if "draining" in params:
-        return [scene.live(name, [KillPoint(method, moment, 1, draining=True)] * 2, drains=2)]
-    deaths = enumerate(deaths_at(method, moment, counts[method]))
-    return [scene.live(f"{name}-{number}", sabotages) for number, sabotages in deaths]
+    since = params.get("since", "")
+    deaths = enumerate(special_deaths(method, moment, since) if since else deaths_at(method, moment, counts[method]))
+    drains = 2 if since == DRAIN else 0
+    return [scene.live(f"{name}-{number}", sabotages, drains=drains) for number, sabotages in deaths]
+
+
+def special_deaths(method: str, moment: str, since: str) -> list[list[Sabotage]]:
+    """As `deaths_at`, for a special point."""
+    later = method == "run_write" and moment == AFTER and since != DRAIN
+    return [
+        [KillPoint(method, moment, occurrence, since) for occurrence in occurrences]
+        for occurrences in (LATER if later else [(1, 1)])
+    ]
 
 
 def deaths_at(method: str, moment: str, count: int) -> list[list[Sabotage]]:
@@ -83,10 +101,9 @@ def deaths_at(method: str, moment: str, count: int) -> list[list[Sabotage]]:
         return [[DEATH_AT_WORK, KillPoint(method, moment, 1), KillPoint(method, moment, 1)]]
     if ALL_POINTS:
         return [[KillPoint(method, moment, occurrence)] for occurrence in range(1, count + 1)]
-    chosen = [(1, 2)]
-    if count > OFTEN:
-        # A read that is late is an early one as well, for what it reads.
-        chosen = [*(chosen if method in WRITES else ()), (count // 2, count // 3)]
+    first, all_along = (1, 2), (ALL_ALONG if count > sum(ALL_ALONG) else (count // 2, count // 3))
+    # An early read reads nothing yet.
+    chosen = [first] if count <= OFTEN else [first, all_along] if method in WRITES else [all_along]
     return [[KillPoint(method, moment, occurrence) for occurrence in occurrences] for occurrences in chosen]
 
 
@@ -101,12 +118,11 @@ def test_death_at(method: str, moment: str, runs: Runs, request: pytest.FixtureR
     all_hold(runs[request.node.name].result(), method, moment, tried)
 
 
-@pytest.mark.parametrize("draining", [True], ids=["draining"])
-@pytest.mark.parametrize(("method", "moment"), POINTS_OF_A_DRAIN)
-def test_death_while_it_stops(
-    method: str, moment: str, draining: bool, runs: Runs, request: pytest.FixtureRequest, tried: Tried
+@pytest.mark.parametrize(("method", "moment", "since"), SPECIAL_POINTS)
+def test_death_since(
+    method: str, moment: str, since: str, runs: Runs, request: pytest.FixtureRequest, tried: Tried
 ) -> None:
-    """All promises hold when a server that was told to stop dies before it has."""
+    """All promises hold when the server dies at a call of a certain kind, or some calls after one."""
     all_hold(runs[request.node.name].result(), method, moment, tried)
 
 

@@ -28,7 +28,7 @@ OPTIONS = ("--max-worker-losses", "1000000", "--threads", "16")
 _DOOMED_ATTEMPTS = 3
 
 # Whoever waits longer for all jobs has found a bug.
-JOBS_PATIENCE_SECONDS = 300
+JOBS_PATIENCE_SECONDS = 120
 
 
 def write_config(folder: Path, seeds: Sequence[int]) -> Path:
