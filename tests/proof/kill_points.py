@@ -13,6 +13,8 @@ from typing import Any
 
 from autopilot_server.storage.store import Store
 
+from tests.proof.kinds import KINDS, Given, Result
+
 _RETURNS = {
     name: str(inspect.signature(method).return_annotation)
     for name, method in vars(Store).items()
@@ -26,30 +28,6 @@ BEFORE, INSIDE, AFTER = "before", "inside", "after"
 
 DRAIN = "drain"
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Some calls of a method, by their arguments."""
-
-    method: str
-    is_one: Callable[..., bool]
-
-
-KINDS = {
-    "fork": Kind("job_submit", lambda submission: submission.spec.fork_from is not None),
-    "answer": Kind("job_resume", lambda resumption: resumption.sole_answer is not None or bool(resumption.answers)),
-    "rewind": Kind("job_resume", lambda resumption: bool(resumption.checkpoint_id)),
-    "edit": Kind("job_resume", lambda resumption: resumption.state_update is not None),
-    "start_point": Kind(
-        "run_write", lambda _, update: update.checkpoint is not None and update.checkpoint.ends_start_point
-    ),
-    "subgraph": Kind(
-        "run_write", lambda _, update: update.checkpoint is not None and bool(update.checkpoint.row.checkpoint_ns)
-    ),
-    "question": Kind("run_end", lambda _fence, end, _update: bool(end.interrupts)),
-    "retry": Kind("run_end", lambda _fence, end, _update: end.attempt_failed),
-    "success": Kind("run_end", lambda _fence, end, _update: end.output is not None),
-}
 
 # Enough for the writer to commit what was queued before, and for an answer to reach its client.
 LAST_SECONDS = 0.1
@@ -159,7 +137,7 @@ class _Trap:
     """Waits for the call that it is set for."""
 
     def __init__(self, point: KillPoint) -> None:
-        self._point = point
+        self._point, self._kind = point, KINDS.get(point.since)
         self._counts = not point.since
         self._calls = 0
         self._lock = threading.Lock()
@@ -171,10 +149,7 @@ class _Trap:
 
     def around(self, method: str, arguments: tuple[Any, ...], call: Callable[[], Any]) -> Any:
         """A call of the store."""
-        kind = KINDS.get(self._point.since)
-        if kind is not None and method == kind.method and kind.is_one(*arguments):
-            self._counts = True
-        if not self._is_it(method):
+        if not self._may_be_it(method, arguments):
             return call()
         if self._point.moment == BEFORE:
             die_soon()
@@ -185,12 +160,22 @@ class _Trap:
             die()
         return result
 
-    def _is_it(self, method: str) -> bool:
-        if method != self._point.method or not self._counts:
-            return False
+    def _may_be_it(self, method: str, arguments: tuple[Any, ...]) -> bool:
+        match self._kind:
+            case Given(of, is_one) if method == of and is_one(*arguments):
+                self._counts = True
+            case Result():
+                return method == self._point.method
+        return method == self._point.method and self._counts and self._is_the_one()
+
+    def _is_the_one(self) -> bool:
         with self._lock:
             self._calls += 1
             return self._calls == self._point.occurrence
+
+    def _came_out(self, result: Any) -> bool:
+        """Whether it is the one, now that its result is known."""
+        return not isinstance(self._kind, Result) or (self._kind.is_one(result) and self._is_the_one())
 
     def prepared(self, operation: Any) -> Any:
         """The operation that the awaited call puts into the writer's queue."""
@@ -199,9 +184,11 @@ class _Trap:
         self._thread.armed = False
 
         def carried_out(transaction: Any) -> Any:
-            if self._point.moment == INSIDE:
-                transaction.connection.set_trace_callback(_die_at_a_commit)
-            return operation(transaction)
+            result = operation(transaction)
+            if self._came_out(result):
+                self.committed = carried_out
+                if self._point.moment == INSIDE:
+                    transaction.connection.set_trace_callback(_die_at_a_commit)
+            return result
 
-        self.committed = carried_out
         return carried_out

@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.proof.conftest import Tried
-from tests.proof.kill_points import AFTER, BEFORE, DRAIN, INSIDE, KINDS, METHODS, WRITES, KillPoint, Tally
+from tests.proof.kill_points import AFTER, BEFORE, DRAIN, INSIDE, METHODS, WRITES, KillPoint, Tally
+from tests.proof.kinds import KINDS, Given
 from tests.proof.scene import Run, Scene
 from tests.proof.server import Sabotage
 
@@ -40,10 +41,15 @@ POINTS = [
     if method not in NOT_CALLED
     for moment in ((BEFORE, INSIDE, AFTER) if method in WRITES else (BEFORE,))
 ]
+# What was carried out once must not be carried out again when a run dies later.
+LASTING = ("fork", "answer", "rewind", "edit")
 SPECIAL_POINTS = [
-    *((kind.method, moment, name) for name, kind in KINDS.items() for moment in (BEFORE, INSIDE, AFTER)),
-    # What was carried out once must not be carried out again when the run dies later.
-    *(("run_write", AFTER, name) for name, kind in KINDS.items() if kind.method != "run_write"),
+    *(
+        (kind.method, moment, name)
+        for name, kind in KINDS.items()
+        for moment in ((BEFORE, INSIDE, AFTER) if isinstance(kind, Given) else (INSIDE, AFTER))
+    ),
+    *(("run_write", AFTER, name) for name in LASTING),
     *((method, moment, DRAIN) for method in ("run_write", "run_end") for moment in (BEFORE, INSIDE, AFTER)),
     *(("close", moment, DRAIN) for moment in (BEFORE, AFTER)),
 ]
