@@ -173,10 +173,6 @@ class _Trap:
             self._calls += 1
             return self._calls == self._point.occurrence
 
-    def _came_out(self, result: Any) -> bool:
-        """Whether it is the one, now that its result is known."""
-        return not isinstance(self._kind, Result) or (self._kind.is_one(result) and self._is_the_one())
-
     def prepared(self, operation: Any) -> Any:
         """The operation that the awaited call puts into the writer's queue."""
         if not getattr(self._thread, "armed", False):
@@ -184,11 +180,17 @@ class _Trap:
         self._thread.armed = False
 
         def carried_out(transaction: Any) -> Any:
+            if not isinstance(self._kind, Result):
+                # Also when it is refused.
+                set_for_the_commit(transaction)
             result = operation(transaction)
-            if self._came_out(result):
-                self.committed = carried_out
-                if self._point.moment == INSIDE:
-                    transaction.connection.set_trace_callback(_die_at_a_commit)
+            if isinstance(self._kind, Result) and self._kind.is_one(result) and self._is_the_one():
+                set_for_the_commit(transaction)
             return result
+
+        def set_for_the_commit(transaction: Any) -> None:
+            self.committed = carried_out
+            if self._point.moment == INSIDE:
+                transaction.connection.set_trace_callback(_die_at_a_commit)
 
         return carried_out

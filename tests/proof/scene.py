@@ -14,12 +14,16 @@ from tests.proof.histories import History
 from tests.proof.housekeeping import Housekeeping
 from tests.proof.lives import Lives
 from tests.proof.random_graphs import Outcome
+from tests.proof.scrapes import Scrapes
 from tests.proof.server import Sabotage, ServerProcess
 from tests.proof.time_travel import TimeTravel
-from tests.proof.workload import OPTIONS, Workload, outcomes, write_config
+from tests.proof.workload import OPTIONS, Actor, Workload, outcomes, write_config
 
 # Random graphs that have, among them, every piece that graphs are made of.
 SEEDS = (3, 4, 5, 6, 7, 9, 20)
+
+# Each server has a host of its own.
+METRICS_PORT = 9464
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,15 @@ class Scene:
     def live(self, name: str, sabotages: Sequence[Sabotage], *, drains: int = 0) -> Run:
         """A server's lives, with jobs of every kind, until all jobs are over."""
         server = self.server(name)
+        metrics = f"{server.host}:{METRICS_PORT}"
+        server.options += ["--metrics-listen", metrics]
         lives = Lives(server, sabotages)
         lives.begin()
         try:
-            history = self._workload(server, lives, drains).run()
+            actors: list[Actor] = [Housekeeping(), TimeTravel(server.folder), Scrapes(metrics)]
+            if drains:
+                actors.append(Drains(lives, drains))
+            history = self._workload(server, lives, actors).run()
         finally:
             lives.end()
         history.restarts = lives.starts - 1
@@ -72,7 +81,7 @@ class Scene:
             history.save(server.folder / "history.jsonl")
         return Run(lives.died_at, history, found, server.folder)
 
-    def _workload(self, server: ServerProcess, lives: Lives, drains: int) -> Workload:
+    def _workload(self, server: ServerProcess, lives: Lives, actors: Sequence[Actor]) -> Workload:
         workload = Workload(
             address=server.address,
             database=server.database,
@@ -82,7 +91,7 @@ class Scene:
             watchers=3,
             rng=random.Random(7),
             cancelled=0.3,
-            actors=[Housekeeping(), TimeTravel(server.folder), *([Drains(lives, drains)] if drains else [])],
+            actors=actors,
         )
         lives.on_failure = workload.give_up
         return workload

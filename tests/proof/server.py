@@ -1,5 +1,6 @@
 """A real server process on a folder of its own, for whatever is to be done to it."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,18 @@ AUTOPILOT = Path(sys.executable).with_name("autopilot")
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["autopilot_server.app", "autopilot_server.cli", "autopilot_server.logs"])
 
+_count = itertools.count()
+
+
+def _own_host() -> str:
+    """A loopback address of its own for each server: nobody takes its port while it is dead, and no client of another
+    one finds it there. Only Linux has so many."""
+    if sys.platform != "linux":
+        return "127.0.0.1"
+    pid, number = os.getpid(), next(_count)
+    return f"127.{1 + (pid >> 8) % 254}.{pid & 255}.{1 + number % 254}"
+
+
 Sabotage = Callable[[], None]
 
 
@@ -33,7 +46,8 @@ class ServerProcess:
         self.options = list(options)
         self.sabotage = sabotage
         self.process: ForkServerProcess | None = None
-        self.address = "127.0.0.1:0"
+        self.host = _own_host()
+        self.address = f"{self.host}:0"
 
     @property
     def database(self) -> Path:
