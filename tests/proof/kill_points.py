@@ -57,18 +57,22 @@ class KillPoint:
     """Count from the first call of this kind on, or (DRAIN) once the server was told to stop."""
 
     def __call__(self) -> None:
-        from autopilot_server.storage.sqlite.writer import Writer
+        from autopilot_server.storage.sqlite.writer import QueuedWrite, Writer
 
         trap = _Trap(self)
-        submit, settle = Writer.submit, Writer._settle
+        submit, complete = Writer.submit, QueuedWrite.complete
 
-        def settle_or_die(batch: Any) -> None:
-            if any(write.operation is trap.committed for write in batch.writes):
+        def submit_prepared(writer: Any, operation: Any, **options: Any) -> Any:
+            return submit(writer, trap.prepared(operation), **options)
+
+        def complete_or_die(write: Any, *outcome: Any) -> Any:
+            # Its batch is committed: this is the first word about any of it.
+            if trap.committing == threading.get_ident():
                 die()
-            settle(batch)
+            return complete(write, *outcome)
 
-        Writer._settle = staticmethod(settle_or_die)  # type: ignore[method-assign]
-        Writer.submit = lambda self, operation: submit(self, trap.prepared(operation))  # type: ignore[method-assign]
+        Writer.submit = submit_prepared  # type: ignore[method-assign]
+        QueuedWrite.complete = complete_or_die  # type: ignore[method-assign]
         tap(trap.around)
         if self.since == DRAIN:
             _at_the_drain(trap.count_from_now)
@@ -142,7 +146,8 @@ class _Trap:
         self._calls = 0
         self._lock = threading.Lock()
         self._thread = threading.local()
-        self.committed: Any = None
+        self.committing = 0
+        """The thread that commits the call, once it has carried it out."""
 
     def count_from_now(self) -> None:
         self._counts = True
@@ -189,7 +194,7 @@ class _Trap:
             return result
 
         def set_for_the_commit(transaction: Any) -> None:
-            self.committed = carried_out
+            self.committing = threading.get_ident()
             if self._point.moment == INSIDE:
                 transaction.connection.set_trace_callback(_die_at_a_commit)
 

@@ -62,12 +62,14 @@ class Lives:
         while True:
             self._server.sabotage = sabotage = self._left.pop(0) if self._left else None
             self.starts += 1
-            if self._server.start_or_die():
-                self._answers.set()
-                return
-            self._bury()
-            if sabotage is None:
-                self._failure = f"the server does not start:\n{self._server.log.read_text()[-4000:]}"
+            try:
+                if self._server.start_or_die():
+                    self._answers.set()
+                    return
+                self._bury()
+                assert sabotage is not None, f"the server does not start:\n{self._server.log.read_text()[-4000:]}"
+            except AssertionError as failure:
+                self._failure = str(failure)
                 self.on_failure()
                 return
 

@@ -19,6 +19,9 @@ AUTOPILOT = Path(sys.executable).with_name("autopilot")
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["autopilot_server.app", "autopilot_server.cli", "autopilot_server.logs"])
 
+# A start that takes longer has found a bug.
+START_SECONDS = 60
+
 _count = itertools.count()
 
 
@@ -79,6 +82,9 @@ class ServerProcess:
         self.process = _FORKS.Process(target=_serve, args=(self.arguments(), writer, self.log, self.sabotage))
         self.process.start()
         writer.close()
+        if not reader.poll(START_SECONDS):
+            self.kill()
+            raise AssertionError(f"the server neither answers nor ends:\n{self.log.read_text()[-4000:]}")
         with os.fdopen(os.dup(reader.fileno())) as stdout:
             reader.close()
             line = stdout.readline()
