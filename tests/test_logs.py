@@ -65,6 +65,20 @@ def test_a_failed_attempt_says_why_with_its_traceback(server: ServerProcess) -> 
     assert end["reason"] == "STEP_RAISED"
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_traceback_shows_no_payload(tmp_path: Path, form: str) -> None:
+    """Lines of code, not what the variables in them held."""
+    server = ServerProcess(tmp_path, options=["--log-format", form])
+    server.start()
+    with server.client() as client:
+        job = client.submit("third_time", {"items": [SECRET]}, context={"key": SECRET})
+        assert client.get(job.job_id, wait=60).state is JobState.FAILED
+    server.kill()
+    told = server.log.read_text()
+    assert "KeyError" in told
+    assert SECRET not in told
+
+
 def test_the_level_is_turned_while_the_server_runs(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path, options=["--log-level", "warning"])
     server.start()

@@ -47,7 +47,15 @@ def _formatter(log_format: str) -> logging.Formatter:
     if log_format == "json":
         after = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        after = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=0)]
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            timestamp_key="time",
+            pad_event_to=0,
+            # Not its own choice: where rich is installed that shows the variables of each frame, payloads and secrets
+            # among them, and takes so long that the engine's loop stalls.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        after = [console]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *after]
     )
