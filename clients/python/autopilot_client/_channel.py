@@ -1,5 +1,8 @@
 """How the clients talk: keepalive, sizes, and the retry policy that all clients share."""
 
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -44,3 +47,53 @@ def tls_credentials(
         private_key=None if key is None else Path(key).read_bytes(),
         certificate_chain=None if cert is None else Path(cert).read_bytes(),
     )
+
+
+Token = str | Callable[[], str]
+"""A bearer token, or what gives the one to use now."""
+
+Metadata = tuple[tuple[str, str], ...]
+
+# As RFC 6750 has it. gRPC would name the token in its error for anything else.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+class CallMetadata:
+    """What goes with each call: the caller's own metadata, and the token, fetched anew each time."""
+
+    def __init__(self, metadata: Sequence[tuple[str, str]], token: Token | None) -> None:
+        """Check a token that is given as it is. ValueError."""
+        self._metadata, self._token = tuple(metadata), token
+        if isinstance(token, str):
+            self()
+
+    def __call__(self) -> Metadata:
+        """For the next call. ValueError when the token is none; whatever the caller's function raises."""
+        if self._token is None:
+            return self._metadata
+        token = self._token if isinstance(self._token, str) else self._token()
+        if not _TOKEN.fullmatch(token):
+            raise ValueError("the token is empty, or has characters that no token has, such as spaces or line ends")
+        return (*self._metadata, ("authorization", f"Bearer {token}"))
+
+
+def check_secrecy(address: str, credentials: grpc.ChannelCredentials | None, token: Token | None) -> None:
+    """Refuse, with ValueError, to send a token where others could read it: over plain text to another machine."""
+    if token is None or credentials is not None or _is_loopback(address):
+        return
+    raise ValueError(
+        f"a token is not sent to {address} over plain text, where others could read it: use TLS, or say `insecure` "
+        "where something else protects the way"
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

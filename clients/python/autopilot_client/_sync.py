@@ -11,7 +11,14 @@ import grpc
 from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 
 from autopilot_client import _convert, _requests
-from autopilot_client._channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_SECONDS, OPTIONS
+from autopilot_client._channel import (
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_SECONDS,
+    OPTIONS,
+    CallMetadata,
+    Token,
+    check_secrecy,
+)
 from autopilot_client._errors import CallFailed, JobCancelled, JobEnded, JobFailed, JobInterrupted, from_rpc
 from autopilot_client._model import MISSING, Checkpoint, Event, Job, JobState, Pruned, Workflow
 from autopilot_client._requests import ResumeOptions, Span, SubmitOptions
@@ -46,12 +53,20 @@ class Client:
         channel: grpc.Channel | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         metadata: Sequence[tuple[str, str]] = (),
+        token: Token | None = None,
+        insecure: bool = False,
     ) -> None:
         """Talk to a server.
 
         `credentials` for TLS, as `tls_credentials` makes them, else plain text. `channel`: one that the caller made,
         and closes. `timeout`: seconds that each call but a watch may take. `metadata` goes with each call.
+
+        `token`: a bearer token, or a function that gives the one to use now and is called for each call. It is sent
+        over TLS and to this machine; elsewhere only when `insecure` is said, or on a `channel` of the caller's.
+        ValueError when it may not be sent, or is none.
         """
+        if channel is None and not insecure:
+            check_secrecy(address, credentials, token)
         self._owned, self._closed = channel is None, False
         self._server = address if channel is None else "the server"
         if channel is None and credentials is not None:
@@ -60,7 +75,7 @@ class Client:
             channel = grpc.insecure_channel(address, OPTIONS)
         self._channel = channel
         self._stub = job_service_pb2_grpc.JobServiceStub(channel)
-        self._timeout, self._metadata = timeout, tuple(metadata)
+        self._timeout, self._metadata = timeout, CallMetadata(metadata, token)
 
     def close(self) -> None:
         """Close the connection. The client cannot be used any more."""
@@ -150,7 +165,7 @@ class Client:
         place = Place(job_id, after_sequence, stop_when_caught_up, tokens, Patience(seconds(reconnect_for)))
         while True:
             self._check_open()
-            stream: Any = self._stub.WatchProgress(place.request(), metadata=self._metadata)
+            stream: Any = self._stub.WatchProgress(place.request(), metadata=self._metadata())
             try:
                 for response in stream:
                     yield from place.take(response)
@@ -284,7 +299,7 @@ class Client:
         self._check_open()
         allowed = self._timeout if timeout is None else timeout
         try:
-            return method(request, timeout=allowed, metadata=self._metadata)
+            return method(request, timeout=allowed, metadata=self._metadata())
         except grpc.RpcError as error:
             raise from_rpc(error, server=self._server, timeout=allowed) from None
 

@@ -1,6 +1,7 @@
 """The commands."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -119,6 +120,34 @@ def _tls_options() -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
     ]
 
 
+def _token_options() -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    # No option takes the token itself: whoever lists the processes of a machine would see it.
+    return [
+        click.option(
+            "--insecure",
+            is_flag=True,
+            expose_value=False,
+            callback=_keep,
+            help="Send the token over plain text to another machine all the same.",
+        ),
+        click.option(
+            "--token-from",
+            type=click.File(),
+            metavar="FILE",
+            expose_value=False,
+            callback=_keep,
+            help="File with the bearer token to call with, - for stdin. Default: the environment's AUTOPILOT_TOKEN.",
+        ),
+    ]
+
+
+def _token() -> str | None:
+    """The bearer token to call with; None for none."""
+    file = click.get_current_context().meta[f"{__name__}.token_from"]
+    text = os.environ.get("AUTOPILOT_TOKEN", "") if file is None else file.read()
+    return text.strip() or None if file is None else text.strip()
+
+
 def _credentials() -> grpc.ChannelCredentials | None:
     """As the options of the connection want it; None for plain text."""
     meta = click.get_current_context().meta
@@ -131,6 +160,7 @@ def _credentials() -> grpc.ChannelCredentials | None:
 def connected(command: Callable[..., Any], timeout_help: str = "How long the call may take.") -> Callable[..., Any]:
     """Options that every command of the client has."""
     for option in (
+        *_token_options(),
         *_tls_options(),
         click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one a line."),
         click.option(
@@ -160,7 +190,13 @@ def watching(command: Callable[..., Any]) -> Callable[..., Any]:
 def _client(server: str, timeout: timedelta, as_json: bool) -> Iterator[Client]:
     with (
         exits.reported(server, as_json=as_json),
-        Client(server, credentials=_credentials(), timeout=timeout.total_seconds()) as client,
+        Client(
+            server,
+            credentials=_credentials(),
+            timeout=timeout.total_seconds(),
+            token=_token(),
+            insecure=click.get_current_context().meta[f"{__name__}.insecure"],
+        ) as client,
     ):
         yield client
 

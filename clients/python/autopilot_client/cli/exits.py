@@ -32,7 +32,8 @@ Exit codes:
   3  the job is CANCELLED
   4  the job is INTERRUPTED: it waits for answers (autopilot resume)
   5  not found: job, workflow or checkpoint
-  6  refused: not possible in the job's state, or it has changed meanwhile
+  6  refused: not possible in the job's state, it has changed meanwhile, or
+     the credentials do not allow it
   7  the server cannot be reached, is stopping, or is full
   8  the call took longer than --timeout
 """
@@ -92,6 +93,8 @@ def reported(server: str, *, as_json: bool) -> Iterator[None]:
             grpc.StatusCode.INVALID_ARGUMENT: USAGE,
             grpc.StatusCode.OUT_OF_RANGE: USAGE,
             grpc.StatusCode.NOT_FOUND: NOT_FOUND,
+            grpc.StatusCode.UNAUTHENTICATED: REFUSED,
+            grpc.StatusCode.PERMISSION_DENIED: REFUSED,
             grpc.StatusCode.ALREADY_EXISTS: REFUSED,
             grpc.StatusCode.FAILED_PRECONDITION: REFUSED,
             grpc.StatusCode.ABORTED: REFUSED,
@@ -99,7 +102,9 @@ def reported(server: str, *, as_json: bool) -> Iterator[None]:
             grpc.StatusCode.RESOURCE_EXHAUSTED: UNAVAILABLE,
             grpc.StatusCode.DEADLINE_EXCEEDED: TIMEOUT,
         }
-        fail(error.message, codes.get(error.code, FAILED), as_json=as_json, error=error)
+        unknown = error.code is grpc.StatusCode.UNAUTHENTICATED
+        hint = "Give a token: AUTOPILOT_TOKEN in the environment, or --token-from FILE." if unknown else ""
+        fail(error.message, codes.get(error.code, FAILED), hint=hint, as_json=as_json, error=error)
     except ValueError as error:
         fail(str(error), USAGE, as_json=as_json)
     except BrokenPipeError:
