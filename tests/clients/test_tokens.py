@@ -58,9 +58,9 @@ def test_calls_carry_the_token_and_no_output_or_log_has_it(server: Guarded, tmp_
     assert "AUTOPILOT_TOKEN" in shown
     shown += server.autopilot("list", code=6, AUTOPILOT_TOKEN=SECRET).stderr
     shown += server.autopilot("list", code=2, AUTOPILOT_TOKEN=f"{SECRET} x").stderr
-    done = server.autopilot("submit", "pipeline", "--input", '{"n": 1}', "--watch", "--json", AUTOPILOT_TOKEN=token)
+    done = server.autopilot("submit", "linear", "--input", "{}", "--watch", "--json", AUTOPILOT_TOKEN=token)
     shown += done.stdout + done.stderr
-    refused = server.autopilot("submit", "pipeline", "--input", '{"n": 1}', code=6, AUTOPILOT_TOKEN=reader)
+    refused = server.autopilot("submit", "linear", "--input", "{}", code=6, AUTOPILOT_TOKEN=reader)
     shown += refused.stdout + refused.stderr
     assert "submit" in refused.stderr
     kept = tmp_path / "token"

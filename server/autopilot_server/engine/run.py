@@ -34,6 +34,7 @@ from autopilot_server.engine.questions import Stop, answers_to_send, read_stop
 from autopilot_server.engine.recorder import Breakpoints, Recorder
 from autopilot_server.engine.serializer import StrictSerializer
 from autopilot_server.engine.start_point import UpdateRefusedError, apply_start_point
+from autopilot_server.engine.tenant_memory import TenantMemory
 from autopilot_server.engine.tokens import RunCallbacks
 from autopilot_server.engine.values import NotJsonError, to_json
 from autopilot_server.engine.workflows import LoadedWorkflow
@@ -328,7 +329,7 @@ class Run:
                 saver=self._saver,
                 on_chunk=self._recorder.on_chunk,
                 on_custom=self._recorder.on_custom,
-                memory=self._services.memory,
+                memory=self._memory(),
             ),
         }
         config = RunnableConfig(
@@ -340,6 +341,10 @@ class Run:
         if job.spec.step_limit is not None:
             config["recursion_limit"] = job.spec.step_limit
         return config
+
+    def _memory(self) -> BaseStore | None:
+        memory = self._services.memory
+        return None if memory is None else TenantMemory(memory, tenant_of(self.claim.job.job_id))
 
     def _breakpoints(self, graph: private.Pregel[Any, Any, Any, Any]) -> Breakpoints:
         spec = self.claim.job.spec
