@@ -32,16 +32,24 @@ def encode(event: Event) -> EventDraft:
 
 
 class Clock:
-    """A clock that the test moves."""
+    """A wall clock, and a steady one, that the test moves."""
 
     def __init__(self) -> None:
         self.time: Micros = 1_000_000 * SECOND
+        self.stepped: Micros = 0
 
     def __call__(self) -> Micros:
+        return self.time + self.stepped
+
+    def steady(self) -> Micros:
         return self.time
 
     def advance(self, seconds: float) -> None:
         self.time += round(seconds * SECOND)
+
+    def step(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self.stepped += round(seconds * SECOND)
 
 
 class Box:
@@ -63,7 +71,8 @@ class Box:
             encode_event=encode,
             doorbell=doorbell,
             retention=RETENTION,
-            clock=self.clock,
+            wall=self.clock,
+            steady=self.clock.steady,
             on_health=self.health.append,
             on_moves=self.moves.extend,
         )

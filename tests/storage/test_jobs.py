@@ -41,7 +41,7 @@ from autopilot_server.storage.store import (
     WritesPut,
 )
 
-from tests.storage.conftest import RETENTION, Box, put, row
+from tests.storage.conftest import RETENTION, Box, Clock, put, row
 
 BROKEN = JobError(JobErrorReason.STEP_RAISED, "broken", "a", "E")
 
@@ -202,7 +202,7 @@ def test_success(box: Box) -> None:
 def test_a_retry_waits_for_its_time(box: Box) -> None:
     claim = box.running()
     when = box.clock() + 5 * SECOND
-    box.end(claim, JobState.PENDING, error=BROKEN, attempt_failed=True, next_attempt_time=when)
+    box.end(claim, JobState.PENDING, error=BROKEN, attempt_failed=True, backoff=5 * SECOND)
     job = box.job()
     assert (job.state, job.failed_attempts, job.next_attempt_time, job.error) == (JobState.PENDING, 1, when, BROKEN)
     assert box.claims() == []
@@ -352,17 +352,19 @@ def test_a_job_is_read_as_of_one_moment(box: Box) -> None:
     """What is committed between two statements of a read does not come into it."""
     box.end(box.running(request_id="r", request_digest=b""), JobState.INTERRUPTED, interrupts=[question("q")])
     reader, answered = threading.get_ident(), threading.Event()
-    time = box.clock()
+    answered.set()
 
-    def tick() -> int:
-        if threading.get_ident() == reader and not answered.is_set():
-            answered.set()
-            box.store.job_resume(Resumption(job_id="j", answers={"q": "1"})).result()
-        return time
+    class Ticking(Clock):
+        def __call__(self) -> int:
+            if threading.get_ident() == reader and not answered.is_set():
+                answered.set()
+                box.store.job_resume(Resumption(job_id="j", answers={"q": "1"})).result()
+            return super().__call__()
 
     box.store.close()
-    box.clock = tick  # type: ignore[assignment]
+    box.clock = Ticking()
     box.open()
+    answered.clear()
     for read in (
         lambda: box.store.job_get("j", payloads=True),
         lambda: box.store.job_get_by_request("r", b""),

@@ -17,6 +17,7 @@ from autopilot_server.jobs.errors import JobAlreadyExistsError, StartupError, St
 from autopilot_server.jobs.job import JobFilter
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.writer import Transaction, Writer
 from autopilot_server.storage.store import RunUpdate
@@ -53,7 +54,7 @@ def test_an_operation_that_fails_halfway_leaves_nothing_and_the_others_of_its_ba
     writer = Writer(
         file,
         doorbell=doorbell,
-        clock=box.clock,
+        clock=SteppedClock(wall=box.clock, steady=box.clock.steady),
         on_health=box.health.append,
         on_moves=box.moves.extend,
         observer=Observer(),

@@ -7,7 +7,7 @@ from langgraph.errors import GraphRecursionError, InvalidUpdateError
 
 from autopilot_server.engine.failures import StateInvalidError, describe, state_invalid
 from autopilot_server.engine.questions import Stop
-from autopilot_server.jobs.job import SECOND, Job, JobError, JobErrorReason, Json, StartPoint, now
+from autopilot_server.jobs.job import SECOND, Job, JobError, JobErrorReason, Json, Micros, StartPoint
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.store import RunEnd
 
@@ -93,8 +93,7 @@ def run_end(outcome: Outcome, job: Job, *, completed_steps: int) -> RunEnd:
 
 def given_back(stop: Stop | None = None, *, wait_seconds: float = 0.0) -> RunEnd:
     """The end of a run that has none of its own: the job goes on from its last checkpoint."""
-    later = now() + round(wait_seconds * SECOND) if wait_seconds else None
-    return replace(_stopped(JobState.PENDING, stop, next_attempt_time=later), keeps_error=True)
+    return replace(_stopped(JobState.PENDING, stop, backoff=round(wait_seconds * SECOND)), keeps_error=True)
 
 
 def _failed(job: Job, error: JobError, retryable: bool, stop: Stop | None) -> RunEnd:
@@ -106,7 +105,7 @@ def _failed(job: Job, error: JobError, retryable: bool, stop: Stop | None) -> Ru
         stop,
         error=error,
         attempt_failed=True,
-        next_attempt_time=now() + policy.backoff(failed),
+        backoff=policy.backoff(failed),
     )
 
 
@@ -117,7 +116,7 @@ def _stopped(
     error: JobError | None = None,
     refused_answers: Sequence[str] = (),
     attempt_failed: bool = False,
-    next_attempt_time: int | None = None,
+    backoff: Micros = 0,
 ) -> RunEnd:
     return RunEnd(
         to_state=state,
@@ -125,7 +124,7 @@ def _stopped(
         interrupts=None if stop is None else stop.questions,
         next_steps=None if stop is None else stop.next_steps,
         attempt_failed=attempt_failed,
-        next_attempt_time=next_attempt_time,
+        backoff=backoff,
         refused_answers=refused_answers,
     )
 

@@ -28,7 +28,7 @@ from autopilot_server.jobs.events import (
     StepFinished,
     StepStarted,
 )
-from autopilot_server.jobs.job import SECOND, Interrupt, JobError, Micros, Progress, now
+from autopilot_server.jobs.job import SECOND, Interrupt, JobError, Micros, Progress, now, steady
 from autopilot_server.jobs.progress import ProgressEstimate, step_names
 from autopilot_server.observer import Observer
 from autopilot_server.storage.store import (
@@ -53,6 +53,7 @@ class _Task:
     step: str
     namespace: tuple[str, ...]
     started: Micros
+    """By the steady clock, as everything of which a duration is told."""
     output: bool | None = None
     """Whether what it has written makes LangGraph take it for finished; None: nothing is written yet."""
 
@@ -99,7 +100,7 @@ class Recorder:
         self._loop_thread = threading.get_ident()
         self._lock = threading.RLock()
         self._closed = False
-        self._claimed = now()
+        self._claimed = steady()
         self._graph: private.Pregel[Any, Any, Any, Any]
         self._breakpoints = Breakpoints(before=(), after=())
         self._subgraphs: frozenset[str] = frozenset()
@@ -218,7 +219,7 @@ class Recorder:
         step = _path(namespace, payload["name"])
         if payload["id"] in self._finished_before or step in self._subgraphs:
             return
-        self._tasks[payload["id"]] = _Task(step, namespace, now())
+        self._tasks[payload["id"]] = _Task(step, namespace, steady())
         self._active[payload["id"]] = (step, 0.0)
         for around in filter(None, map(private.task_of, namespace)):
             self._inside.setdefault(around, []).append(payload["id"])
@@ -241,7 +242,7 @@ class Recorder:
         if kind is None:
             return
         if isinstance(kind, StepFailed):
-            self._failed_at.setdefault(namespace, {})[payload["name"]] = now()
+            self._failed_at.setdefault(namespace, {})[payload["name"]] = steady()
         cancelled = isinstance(payload["error"], asyncio.CancelledError)
         if private.join_namespace(namespace) in self._checkpointed and task.output is None:
             # Told with the task's writes, which LangGraph is about to put.
@@ -259,7 +260,7 @@ class Recorder:
                 continue
             self._drop_active(child_id)
             update = None if told_with_own else event_payload(_returned(result), self._payload_bytes)
-            kind = StepFinished(child.step, child_id, update, now() - child.started)
+            kind = StepFinished(child.step, child_id, update, steady() - child.started)
             if told_with_own:
                 self._append(kind)
             else:
@@ -270,13 +271,13 @@ class Recorder:
         failed = self._failed_at.get(namespace, {})
         names = [private.handled_node(payload["name"])] if private.handled_node(payload["name"]) else list(failed)
         name = private.handler_step(names[0]) if len(names) == 1 else private.ERROR_HANDLER
-        started = max((failed[name] for name in names if name in failed), default=now())
+        started = max((failed[name] for name in names if name in failed), default=steady())
         task = _Task(_path(namespace, name), namespace, started)
         self._tasks[payload["id"]] = task
         self._append(StepStarted(task.step, payload["id"]))
 
     def _ending(self, task: _Task, task_id: str, payload: Any) -> StepFinished | StepFailed | None:
-        duration = now() - task.started
+        duration = steady() - task.started
         match payload["error"]:
             case None if payload["interrupts"]:
                 return None
@@ -387,7 +388,7 @@ class Recorder:
             if task.output is not None and private.join_namespace(task.namespace) == checkpoint_ns:
                 del self._tasks[task_id]
                 self._drop_active(task_id)
-                self._append(StepFinished(task.step, task_id, None, now() - task.started))
+                self._append(StepFinished(task.step, task_id, None, steady() - task.started))
 
     # --- the log ---
 
@@ -425,7 +426,7 @@ class Recorder:
         )
 
     def _elapsed(self) -> Micros:
-        return self._claim.job.progress.elapsed + now() - self._claimed
+        return self._claim.job.progress.elapsed + steady() - self._claimed
 
     def _steps_after(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         if self._next_steps[0] != checkpoint["id"]:

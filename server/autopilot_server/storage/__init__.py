@@ -6,8 +6,9 @@ from pathlib import Path
 
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.jobs.job import Micros, now
+from autopilot_server.jobs.job import Micros, now, steady
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.migrations import cannot_use
 from autopilot_server.storage.sqlite.store import SqliteStore
 from autopilot_server.storage.store import EncodeEvent, OnMoves, Store
@@ -44,7 +45,8 @@ def open_store(
     encode_event: EncodeEvent,
     doorbell: Doorbell,
     retention: Micros,
-    clock: Callable[[], Micros] = now,
+    wall: Callable[[], Micros] = now,
+    steady: Callable[[], Micros] = steady,
     on_health: Callable[[bool], None] = lambda _: None,
     on_moves: OnMoves = lambda _: None,
     observer: Observer | None = None,
@@ -59,7 +61,7 @@ def open_store(
         database_path(url),
         encode_event=encode_event,
         doorbell=doorbell,
-        clock=clock,
+        clock=SteppedClock(wall=wall, steady=steady),
         retention=retention,
         on_health=on_health,
         on_moves=on_moves,

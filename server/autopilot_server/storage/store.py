@@ -12,6 +12,10 @@ Errors of any write and read: StorageUnavailableError when the database is away,
 not happen, as far as can be told: a commit whose outcome is unknown is looked up, and may be found nowhere before the
 database is back. Every commit that changes a job rings the doorbell, afterwards, with what it changed.
 
+Times are the wall clock's. When somebody steps it, what a job waits for or may spend keeps its length all the same:
+deadlines, backoffs, the time spent RUNNING, and that a job without scheduled_time is runnable at once. Only what was
+asked for as a time goes by the clock as it is: `scheduled_time` and `expire_time`.
+
 An `etag` argument: empty means any; EtagMismatchError when it is not the job's. An `admit` argument: see Admit; asked
 when the job is found, before anything else of it is looked at. A `fence` argument: the run must
 still hold the job, that is, its token stands in the job's row; else StaleRunError and nothing is written.
@@ -289,7 +293,8 @@ class RunEnd:
     """None: those of the newest root checkpoint, which every put of one writes to the row, stay."""
     attempt_failed: bool = False
     """Counts in `failed_attempts`."""
-    next_attempt_time: Micros | None = None
+    backoff: Micros = 0
+    """How long a PENDING job waits, which `next_attempt_time` then tells."""
     refused_answers: Sequence[str] = ()
     """Interrupt ids whose stored answers are deleted, so that the questions are open again."""
     clears_start_point: bool = False
@@ -446,6 +451,9 @@ class Store(Protocol):
         """Requeue what a dead process left: RUNNING → PENDING, CANCELLING → CANCELLED, at once runnable. For a store
         that no living worker uses.
 
+        No job is left waiting because the clock was stepped while no server ran: a PENDING one that waits neither for
+        its scheduled_time nor for a backoff is runnable, and no backoff takes longer than the job's max_backoff.
+
         A job counts its losses in a row without a new checkpoint; at `max_losses` it is FAILED (WORKER_LOST)
         instead. Time spent RUNNING is counted up to the dead run's last write."""
         ...
@@ -455,7 +463,7 @@ class Store(Protocol):
         ...
 
     def next_deadline(self) -> Micros | None:
-        """The earliest deadline of any run."""
+        """The earliest deadline of any run, by the wall clock as it is now."""
         ...
 
     # Checkpoints

@@ -8,6 +8,7 @@ from autopilot_server.jobs.errors import StaleRunError
 from autopilot_server.jobs.job import JobError, JobErrorReason, Progress
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
+from autopilot_server.storage.sqlite.clock import shift_spans
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import (
     Row,
@@ -158,8 +159,8 @@ class Runs:
         if end.clears_start_point or to_state is JobState.CANCELLED:
             changes["start_point"] = None
         if to_state is JobState.PENDING:
-            changes["next_attempt_time"] = end.next_attempt_time
-            changes["ready_time"] = end.next_attempt_time or transaction.now
+            changes["next_attempt_time"] = transaction.now + end.backoff if end.backoff else None
+            changes["ready_time"] = transaction.now + end.backoff
         return changes
 
     @staticmethod
@@ -184,6 +185,8 @@ class Runs:
         for row in transaction.execute(SQL.job_list_owned).fetchall():
             state = self._recover(transaction, row, max_losses)
             moved[state].append(row["job_id"])
+        # The clock may have been stepped while no server ran.
+        shift_spans(transaction.connection, 0, transaction.now)
         return Recovery(
             requeued=moved[JobState.PENDING], cancelled=moved[JobState.CANCELLED], failed=moved[JobState.FAILED]
         )

@@ -12,6 +12,7 @@ from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite import deletion
+from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.connections import Readers
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.listing import list_rows
@@ -67,7 +68,7 @@ class SqliteStore:
         *,
         encode_event: EncodeEvent,
         doorbell: Doorbell,
-        clock: Callable[[], Micros],
+        clock: SteppedClock,
         retention: Micros,
         on_health: Callable[[bool], None],
         on_moves: OnMoves,
@@ -144,7 +145,7 @@ class SqliteStore:
         return [self._load(connection, row, payloads=payloads) for row in rows]
 
     def _load(self, connection: sqlite3.Connection, row: Row, *, payloads: bool) -> Job:
-        return _load(connection, row, payloads, self._clock())
+        return _load(connection, row, payloads, self._clock.now())
 
     def job_cancel(
         self, job_id: str, *, reason: str, etag: str, grace_period: Micros, admit: Admit = anybody
@@ -223,7 +224,8 @@ class SqliteStore:
 
     def next_deadline(self) -> Micros | None:
         row = self._readers.row(SQL.job_next_deadline, {})
-        return None if row is None else row[0]
+        # The write that the caller makes of it adopts the step.
+        return None if row is None or row[0] is None else row[0] + self._clock.step()
 
     # --- checkpoints ---
 

@@ -18,9 +18,10 @@ from typing import Any, Generic, TypeVar
 
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.errors import StorageUnavailableError
-from autopilot_server.jobs.job import Micros
+from autopilot_server.jobs.job import SECOND, Micros
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sqlite.clock import SteppedClock, shift_spans
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import RETRY_SECONDS, DatabaseFile
 from autopilot_server.storage.sqlite.queries import SQL
@@ -70,6 +71,8 @@ class _Batch:
     """What is carried out in one transaction, and what came of it."""
 
     writes: Sequence["QueuedWrite[Any]"]
+    step: Micros
+    """By how much the wall clock was stepped since the last batch."""
     number: int = field(default_factory=lambda: secrets.randbits(62))
     outcomes: list[Outcome] = field(default_factory=list)
     news: BatchNews = field(default_factory=dict)
@@ -164,7 +167,7 @@ class Writer:
         file: DatabaseFile,
         *,
         doorbell: Doorbell,
-        clock: Callable[[], Micros],
+        clock: SteppedClock,
         on_health: Callable[[bool], None],
         on_moves: OnMoves,
         observer: Observer,
@@ -226,7 +229,8 @@ class Writer:
 
     def _carry_out(self, writes: list[QueuedWrite[Any]]) -> None:
         """One transaction. Afterwards every write is settled."""
-        batch, started, committed = _Batch(writes), time.monotonic(), True
+        batch, started, committed = _Batch(writes, self._clock.step()), time.monotonic(), True
+        self._clock.adopt(batch.step)
         try:
             self._file.check()
             self._commit(batch)
@@ -235,7 +239,9 @@ class Writer:
         except Exception as error:
             # Whatever it is, the thread goes on: without it nobody would be answered.
             if not self._was_committed(batch.number, error):
-                batch, committed = _Batch(writes, outcomes=[(None, self._failed(error))] * len(writes)), False
+                batch.outcomes, batch.news, batch.moves = [(None, self._failed(error))] * len(writes), {}, []
+                committed = False
+                self._clock.adopt(-batch.step)
         else:
             self._set_health(None)
         news = [News(job_id, state, tuple(events)) for job_id, told in batch.news.items() for state, events in told]
@@ -249,17 +255,24 @@ class Writer:
 
     def _commit(self, batch: _Batch) -> None:
         connection = self._connected()
-        connection.execute("BEGIN IMMEDIATE")
+        self._begin(connection, batch)
         try:
             batch.outcomes = [self._one(connection, write, batch) for write in batch.writes]
         except _ChangedAndFailedError:
             # Rare enough that everybody may be carried out again, and savepoints need not be made for all.
             connection.execute("ROLLBACK")
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection, batch)
             batch.news, batch.moves = {}, []
             batch.outcomes = [self._one_alone(connection, write, batch) for write in batch.writes]
         connection.execute(SQL.batch_set, {"batch": batch.number})
         connection.execute("COMMIT")
+
+    def _begin(self, connection: sqlite3.Connection, batch: _Batch) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        if batch.step:
+            # First of all, so that what the batch stores is of the same frame as what it finds.
+            shift_spans(connection, batch.step, self._clock.now())
+            log.warning("the clock was stepped by %.1f s; spans that run keep their length", batch.step / SECOND)
 
     def _ring(self, news: list[News]) -> None:
         try:
@@ -273,7 +286,7 @@ class Writer:
 
         _ChangedAndFailedError when it failed after it had changed something, which must be undone.
         """
-        transaction = Transaction(connection, self._clock())
+        transaction = Transaction(connection, self._clock.now())
         before = connection.total_changes
         try:
             result = write.carry_out(transaction)
