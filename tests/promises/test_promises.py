@@ -216,7 +216,11 @@ def test_memory_is_bounded(server: ServerProcess) -> None:
     server.options = ["--unfinished-jobs", "5", "--watches", "3"]
     server.start()
     with server.client() as client:
+        cancelled = ended(client, client.submit("ask", {"items": []}).job_id)
+        client.cancel(cancelled.job_id)
         jobs = [client.submit("ask", {"items": []}) for _ in range(5)]
+        with pytest.raises(LimitExceeded):
+            client.resume(cancelled.job_id)
         with pytest.raises(LimitExceeded) as full:
             client.submit("ask", {"items": []})
         assert full.value.metadata == {"limit": "5", "name": "unfinished_jobs"}

@@ -96,9 +96,12 @@ class Model:
             raise Refused("ALREADY_EXISTS", "JOB_ALREADY_EXISTS", job_id=request.job_id)
         fork = self._fork(request) if request.HasField("fork_from") else None
         self._check_thread_free(request.thread_id)
+        self._check_room()
+        return self._store(request, fork)
+
+    def _check_room(self) -> None:
         if sum(job.state not in FINISHED for job in self.jobs.values()) >= self._unfinished_limit:
             raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED", limit=self._unfinished_limit, name="unfinished_jobs")
-        return self._store(request, fork)
 
     def _store(self, request: Any, fork: Point | None) -> Accepted:
         self.runner.submitted += 1
@@ -172,6 +175,8 @@ class Model:
         self._check_newest_of_thread(job)
         point = point_of(job, request.checkpoint_id) if request.checkpoint_id else None
         answers = answers_to(job, request)
+        if job.state in FINISHED:
+            self._check_room()
         self._continue(job, request, point, answers)
         return Accepted(job, PENDING)
 

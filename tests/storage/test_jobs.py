@@ -376,6 +376,24 @@ def test_a_job_is_read_as_of_one_moment(box: Box) -> None:
         answered.clear()
 
 
+def test_a_finished_job_is_resumed_only_where_there_is_room(box: Box) -> None:
+    box.end(box.running("asks"), JobState.INTERRUPTED, interrupts=[question("q")])
+    box.end(box.running("failed"), JobState.FAILED, error=BROKEN)
+    for limits in ({"unfinished_limit": 1}, {"tenant_unfinished_limit": 1}):
+        resumption = Resumption(job_id="failed", request_id="r", **limits)
+        with pytest.raises(LimitExceededError) as full:
+            box.store.job_resume(resumption).result()
+        assert full.value.metadata == {"limit": "1", "name": next(iter(limits)).replace("limit", "jobs")}
+        assert full.value.retry_delay
+    assert box.job("failed").state is JobState.FAILED
+    # Unfinished already: it takes no more room.
+    box.store.job_resume(Resumption(job_id="asks", answers={"q": "1"}, unfinished_limit=1)).result()
+    box.end(box.claim(), JobState.SUCCEEDED)
+    # What was refused is not remembered as done.
+    resumed = box.store.job_resume(Resumption(job_id="failed", request_id="r", unfinished_limit=1)).result()
+    assert (resumed.job.state, resumed.deduplicated) == (JobState.PENDING, False)
+
+
 def test_resume_requests(box: Box) -> None:
     box.end(box.running(), JobState.INTERRUPTED, interrupts=[question("q")])
     resumption = Resumption(job_id="j", answers={"q": "1"}, request_id="r", request_digest=b"1")

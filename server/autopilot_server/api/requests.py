@@ -142,7 +142,12 @@ class RequestReader:
         )
         _check_combination(checks, request)
         checks.refuse()
-        return replace(resumption, request_digest=_digest(replace(resumption, request_id=""), b""))
+        return replace(
+            resumption,
+            request_digest=_digest(replace(resumption, request_id=""), b""),
+            unfinished_limit=self._settings.unfinished_jobs,
+            tenant_unfinished_limit=self._settings.tenant_unfinished_jobs or None,
+        )
 
     def with_answers_checked(self, resumption: Resumption, job: Job | None) -> Resumption:
         """A Resume with what is wrong with its answers, question by question, of the job as it was just read."""

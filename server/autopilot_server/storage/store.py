@@ -114,6 +114,11 @@ class Resumption:
     wrong_answers: Mapping[str, Sequence[Violation]] | None = None
     """What is wrong with the answer to each question that was open when the answers were checked, by interrupt id;
     None: they were not checked."""
+    # No part of what is asked for, whose text the digest is made of.
+    unfinished_limit: int | None = field(default=None, repr=False)
+    """Refuse a job that is finished when as many unfinished ones exist. None: no limit."""
+    tenant_unfinished_limit: int | None = field(default=None, repr=False)
+    """The same for those of the job's tenant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,7 +374,8 @@ class Store(Protocol):
         job uses or used the thread, even one that was deleted since; CheckpointNotFoundError when it is not one of the
         job's own; InterruptNotPendingError when an answer names no open question, `sole_answer` meets none or several,
         or a job that is INTERRUPTED by interrupt() gets neither answers nor a start point; FieldInvalidError with the
-        `wrong_answers`. A question that came up after they were checked is not open for this Resume.
+        `wrong_answers`; LimitExceededError as in job_submit, but never for an INTERRUPTED job, which is unfinished
+        already. A question that came up after they were checked is not open for this Resume.
 
         Clears error, end_time, expire_time, failed attempts, losses and the spent part of the execution timeout. The
         newest checkpoint of an INTERRUPTED job becomes its passed breakpoint. The job is runnable at once, but never

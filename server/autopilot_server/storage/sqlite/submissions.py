@@ -19,7 +19,7 @@ from autopilot_server.jobs.errors import (
     job_not_found,
 )
 from autopilot_server.jobs.job import Job, Json, Micros, StartPoint
-from autopilot_server.jobs.states import CANCELLABLE, OWNED, RESUMABLE, JobState
+from autopilot_server.jobs.states import CANCELLABLE, FINISHED, OWNED, RESUMABLE, JobState
 from autopilot_server.jobs.tenants import public, tenant_of
 from autopilot_server.storage.sqlite import forks
 from autopilot_server.storage.sqlite.queries import SQL
@@ -90,7 +90,7 @@ class Submissions:
         fork = None if spec.fork_from is None else self._fork_source(transaction, submission)
         thread_id = spec.thread_id or _own_thread(transaction, spec.job_id)
         _check_thread_free(transaction, thread_id)
-        _check_room(transaction, submission)
+        _check_room(transaction, tenant_of(spec.job_id), submission)
         row = new_job_row(submission, thread_id, self._create_time(transaction.now), transaction.now)
         if fork is not None:
             row |= forks.copy(transaction, fork, to_thread=thread_id, to_job=spec.job_id)
@@ -182,6 +182,8 @@ class Submissions:
             _check_checkpoint(transaction, job_id, resumption.checkpoint_id)
         answers = _answers(transaction, row, resumption)
         _check_answers(job_id, answers, resumption)
+        if row["state"] in FINISHED:
+            _check_room(transaction, row["tenant"], resumption)
         if resumption.request_id:
             transaction.execute(SQL.resume_request_insert, request | {"request_digest": resumption.request_digest})
         start = _start_point(row, resumption)
@@ -235,14 +237,14 @@ def _check_thread_free(transaction: Transaction, thread_id: str) -> None:
         )
 
 
-def _check_room(transaction: Transaction, submission: Submission) -> None:
-    limit = submission.tenant_unfinished_limit
+def _check_room(transaction: Transaction, tenant: str, wanted: Submission | Resumption) -> None:
+    limit = wanted.tenant_unfinished_limit
     if limit is not None:
-        of_tenant = {"tenant": tenant_of(submission.spec.job_id), "limit": limit}
+        of_tenant = {"tenant": tenant, "limit": limit}
         if _count(transaction, SQL.job_count_unfinished_of_tenant, of_tenant) >= limit:
             raise _no_room(f"{limit} of your jobs are unfinished", limit, "tenant_unfinished_jobs")
-    limit = submission.unfinished_limit
-    if _count(transaction, SQL.job_count_unfinished, {"limit": limit}) >= limit:
+    limit = wanted.unfinished_limit
+    if limit is not None and _count(transaction, SQL.job_count_unfinished, {"limit": limit}) >= limit:
         raise _no_room(f"{limit} jobs are unfinished", limit, "unfinished_jobs")
 
 
