@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ from autopilot.v1 import job_pb2, job_service_pb2
 from autopilot_server.access.authenticators import Presented
 from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import Caller
-from autopilot_server.api.hub import TAIL_EVENTS, Channel, Hub
+from autopilot_server.api.hub import TAIL_EVENTS, TOKENS_WAITING, Channel, Hub
 from autopilot_server.api.requests import RequestReader
 from autopilot_server.api.watch import READ_EVENTS, Watch
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
@@ -315,12 +314,15 @@ async def test_the_tail_of_a_channel() -> None:
 
 
 async def test_tokens_for_a_reader_that_does_not_read_are_dropped(api: Api) -> None:
-    waiting: deque[bytes] = deque(maxlen=2)
+    """The oldest ones, beyond as many as may wait."""
+    job = await api.submit()
     hub = Hub(api.doorbell)
-    with hub.watch("j", tokens=waiting):
-        for number in range(5):
-            hub._hear_token(TokenChunk("j", 1, 1, "a", "m", str(number)))
-    assert len(waiting) == 2
+    driven = Driven(api, hub, job.job_id, include_tokens=True)
+    assert await driven.sequences() == [1]
+    for number in range(TOKENS_WAITING + 50):
+        hub._hear_token(TokenChunk(job.job_id, 1, 1, "a", "m", str(number)))
+    texts = [event.token_chunk.text for event in (await driven.next()).events]
+    assert texts == [str(number) for number in range(50, TOKENS_WAITING + 50)]
     hub.close()
 
 

@@ -152,6 +152,13 @@ def test_the_watch_is_a_log(server: ServerProcess, client: Client, tmp_path: Pat
     assert isinstance(late[-1].kind, StateChanged)
     assert late[-1].kind.to_state is JobState.SUCCEEDED
     assert list(client.watch(job.job_id, after_sequence=last)) == []
+    # The stream itself: the client would drop an event that comes twice.
+    with grpc.insecure_channel(server.address) as channel:
+        watch = job_service_pb2_grpc.JobServiceStub(channel).WatchProgress
+        for after in range(last + 1):
+            request = job_service_pb2.WatchProgressRequest(job_id=job.job_id, after_sequence=after)
+            streamed = [event.sequence for message in watch(request) for event in message.events]
+            assert streamed == list(range(after + 1, last + 1))
 
 
 @pytest.mark.parametrize("workflow", ["holding", "holding_sync", "stubborn", "blocking"])

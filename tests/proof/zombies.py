@@ -1,6 +1,7 @@
 """A server with jobs whose steps come back late, and the means to see whether they change anything."""
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from functools import cached_property
@@ -17,7 +18,7 @@ from tests.proof.histories import History, JobRecord
 from tests.proof.recording import TEXT, Recorder
 from tests.proof.server import ServerProcess
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = int(os.environ.get("AUTOPILOT_PROOF_PATIENCE", "60"))
 
 WORKFLOWS = ("sync", "stubborn", "sync_beside", "stubborn_beside", "ticker")
 
