@@ -53,8 +53,11 @@ class Accepted:
 class Model:
     """All jobs of a server."""
 
-    def __init__(self, *, unfinished_limit: int, is_open: Callable[[str], bool]) -> None:
-        """`is_open`: whether a gate is."""
+    def __init__(
+        self, *, unfinished_limit: int, is_open: Callable[[str], bool], limit_name: str = "unfinished_jobs"
+    ) -> None:
+        """`is_open`: whether a gate is. `limit_name`: of the limit of unfinished jobs that is reached first."""
+        self._limit_name = limit_name
         self.jobs: dict[str, Job] = {}
         self.threads: dict[str, list[Point]] = {}
         self._unfinished_limit = unfinished_limit
@@ -101,7 +104,7 @@ class Model:
 
     def _check_room(self) -> None:
         if sum(job.state not in FINISHED for job in self.jobs.values()) >= self._unfinished_limit:
-            raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED", limit=self._unfinished_limit, name="unfinished_jobs")
+            raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED", limit=self._unfinished_limit, name=self._limit_name)
 
     def _store(self, request: Any, fork: Point | None) -> Accepted:
         self.runner.submitted += 1

@@ -38,12 +38,16 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        gates = self.folder / f"history-{next(self.numbers)}"
-        gates.mkdir()
-        self.talk = Talk(self.server, gates, self.counts, note)
         self.sent: list[tuple[str, Any]] = []
         self.tokens: list[tuple[str, Any, str]] = []
         self.restarted = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to talk to the server."""
+        gates = self.folder / f"history-{next(self.numbers)}"
+        gates.mkdir()
+        self.talk = Talk(self.server, gates, self.counts, note)
 
     def teardown(self) -> None:
         self.talk.close()
@@ -52,6 +56,9 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def act(self, data: st.DataObject) -> None:
         """Do one thing. One rule for all: Hypothesis leaves some rules out of a history, and nothing goes on then."""
+        self._act(data)
+
+    def _act(self, data: st.DataObject) -> None:
         jobs = self.talk.model.jobs
         actions = {
             self.submit: 10 if len(jobs) < 3 else 3,

@@ -31,18 +31,24 @@ Note = Callable[[str], None]
 class Talk:
     """One history: what is asked goes to the server and to the model, and what they say must agree."""
 
-    def __init__(self, server: ServerProcess, gates: Path, counts: Counter[str], note: Note) -> None:
+    def __init__(
+        self, server: ServerProcess, gates: Path, counts: Counter[str], note: Note, *, token: str = ""
+    ) -> None:
         """The server must have no jobs. `gates`: a folder for the gates' files. `counts`: what was called and
-        told. `note`: given what happens, for people."""
-        self.server, self._gates, self._counts, self._note = server, gates, counts, note
-        self.model = Model(unfinished_limit=UNFINISHED_LIMIT, is_open=lambda gate: Path(gate).exists())
+        told. `note`: given what happens, for people. `token`: of a tenant, whose limit is the server's then."""
+        self.server, self._gates, self._counts, self._note, self._token = server, gates, counts, note, token
+        self.model = Model(
+            unfinished_limit=UNFINISHED_LIMIT,
+            is_open=lambda gate: Path(gate).exists(),
+            limit_name="tenant_unfinished_jobs" if token else "unfinished_jobs",
+        )
         self._seen: dict[Job, tuple[int, Any]] = {}
         self._etags: Counter[tuple[str, str]] = Counter()
         self._pause = threading.Event()
         self._connect()
 
     def _connect(self) -> None:
-        self._recorder = Recorder(self.server.address, History())
+        self._recorder = Recorder(self.server.address, History(), token=self._token)
         self.stub = self._recorder.stub
 
     def close(self) -> None:
@@ -125,6 +131,10 @@ class Talk:
         self.server.kill()
         self.server.start()
         self._counts["restarts"] += 1
+        self.restarted()
+
+    def restarted(self) -> None:
+        """The server was killed, and a new one is there."""
         self.model.restart()
         self._recorder.close()
         self._connect()

@@ -32,13 +32,37 @@ _OPTIONS = [
 ]
 
 
+class _Bearer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
+    """Sends a token with each call."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = [("authorization", f"Bearer {token}")]
+
+    def intercept_unary_unary(self, go_on: Any, details: Any, request: Any) -> Any:
+        return go_on(_WithMetadata(details, self._metadata), request)
+
+    def intercept_unary_stream(self, go_on: Any, details: Any, request: Any) -> Any:
+        return go_on(_WithMetadata(details, self._metadata), request)
+
+
+class _WithMetadata(grpc.ClientCallDetails):  # type: ignore[misc]
+    """A call's details, with other metadata."""
+
+    def __init__(self, details: Any, metadata: list[tuple[str, str]]) -> None:
+        for name in ("method", "timeout", "credentials", "wait_for_ready", "compression"):
+            setattr(self, name, getattr(details, name, None))
+        self.metadata = metadata
+
+
 class Recorder:
     """A channel whose calls are written into a history. Threads may share it."""
 
-    def __init__(self, address: str, history: History) -> None:
+    def __init__(self, address: str, history: History, *, token: str = "") -> None:
+        """`token`: a bearer token to call with."""
         self.history = history
         self._channel = grpc.insecure_channel(address, _OPTIONS)
-        self.stub: Any = job_service_pb2_grpc.JobServiceStub(self._channel)
+        channel = grpc.intercept_channel(self._channel, _Bearer(token)) if token else self._channel
+        self.stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
         self._pause = threading.Event()
 
     def close(self) -> None:

@@ -59,13 +59,13 @@ SCENES = (model_scenes.stopping, model_scenes.away, model_scenes.crowded, model_
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = _server(tmp_path)
+    server = server_for(tmp_path)
     server.start()
     yield server
     server.close()
 
 
-def _server(folder: Path, *more: object, **fields: Any) -> ServerProcess:
+def server_for(folder: Path, *more: object, **fields: Any) -> ServerProcess:
     folder.mkdir(exist_ok=True)
     config = folder / "langgraph.json"
     config.write_text(json.dumps(CONFIG))
@@ -86,7 +86,7 @@ def test_the_server_is_what_the_contract_says(server: ServerProcess, tmp_path: P
         talk = Talk(server, gates, counts, print)
         scene(talk)
         talk.close()
-    _uninvited(_server(tmp_path / "guarded", "--token-file", tmp_path / "guarded" / "tokens.json"), counts)
+    _uninvited(server_for(tmp_path / "guarded", "--token-file", tmp_path / "guarded" / "tokens.json"), counts)
     rounds = 0
     while rounds == 0 or (_missing(counts) and rounds < MOST_ROUNDS):
         _histories(SEED + rounds)
@@ -142,7 +142,7 @@ def _told(call: Any, request: Any, counts: Counter[str], **fields: Any) -> Refus
 
 
 def test_a_fault_of_the_program_is_told_by_its_id_alone(tmp_path: Path) -> None:
-    server = _server(tmp_path, sabotage=_break_reading)
+    server = server_for(tmp_path, sabotage=_break_reading)
     server.start()
     with grpc.insecure_channel(server.address) as channel:
         stub = job_service_pb2_grpc.JobServiceStub(channel)
