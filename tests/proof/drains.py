@@ -32,7 +32,7 @@ class Drains:
             self._wait_until_it_runs(recorder)
             self._lives.end_with(signal.SIGTERM)
         recorder.ask("Cancel", job_service_pb2.CancelRequest(**job))
-        assert recorder.status("drained", wait_milliseconds=PATIENCE_SECONDS * 1000).state == CANCELLED
+        assert recorder.settled("drained").state == CANCELLED
         recorder.ask("DeleteJob", job_service_pb2.DeleteJobRequest(allow_missing=True, **job))
         recorder.history.deleted.add("drained")
 

@@ -82,7 +82,7 @@ class Housekeeping:
         self._recorder.ask("Cancel", request)
 
     def _ended(self, job_id: str) -> job_pb2.Job:
-        return self._recorder.status(job_id, wait_milliseconds=PATIENCE_SECONDS * 1000)
+        return self._recorder.settled(job_id)
 
     def _see_it_gone(self, job_id: str) -> None:
         """Ask until there is no such job; of what never goes the checkers tell."""

@@ -13,6 +13,7 @@ from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from tests.proof.checkers import FINISHED, INTERRUPTED
 from tests.proof.histories import Call, History, JobRecord, Message, Stream
 from tests.proof.random_graphs import Outcome, effects_of
 
@@ -20,6 +21,9 @@ TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 
 # A call that waits longer than this for a server that comes back has found a bug.
 PATIENCE_SECONDS = 60
+
+# Whoever waits longer for a job, or for all of them, has found a bug.
+JOBS_PATIENCE_SECONDS = 120
 
 _PAUSE_SECONDS = 0.02
 
@@ -110,6 +114,14 @@ class Recorder:
         request = job_service_pb2.GetStatusRequest(job_id=job_id, payload_format=TEXT)
         request.wait_timeout.FromMilliseconds(wait_milliseconds)
         job: job_pb2.Job = self.ask("GetStatus", request).job
+        return job
+
+    def settled(self, job_id: str) -> job_pb2.Job:
+        """A job once it is finished or asks, however often the server dies meanwhile; as it is when time is over."""
+        give_up = time.monotonic() + JOBS_PATIENCE_SECONDS
+        while (job := self.status(job_id, wait_milliseconds=1000)).state not in {*FINISHED, INTERRUPTED}:
+            if time.monotonic() > give_up:
+                break
         return job
 
     def events(self, job_id: str) -> list[job_pb2.ProgressEvent]:

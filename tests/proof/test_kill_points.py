@@ -107,9 +107,13 @@ def deaths_at(method: str, moment: str, count: int) -> list[list[Sabotage]]:
         return [[DEATH_AT_WORK, KillPoint(method, moment, 1), KillPoint(method, moment, 1)]]
     if ALL_POINTS:
         return [[KillPoint(method, moment, occurrence)] for occurrence in range(1, count + 1)]
-    first, all_along = (1, 2), (ALL_ALONG if count > sum(ALL_ALONG) else (count // 2, count // 3))
-    # An early read reads nothing yet.
-    chosen = [first] if count <= OFTEN else [first, all_along] if method in WRITES else [all_along]
+    first, middle = (1, 2), (count // 2, count // 3)
+    if method not in WRITES:
+        # An early read reads nothing yet.
+        chosen = [first if count <= OFTEN else middle]
+    else:
+        later = ALL_ALONG if count > sum(ALL_ALONG) else middle
+        chosen = [first, later] if count > OFTEN else [first]
     return [[KillPoint(method, moment, occurrence) for occurrence in occurrences] for occurrences in chosen]
 
 

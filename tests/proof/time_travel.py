@@ -13,7 +13,7 @@ from tests.proof.checkers import INTERRUPTED, SUCCEEDED
 from tests.proof.histories import JobRecord
 from tests.proof.journey import RUNS
 from tests.proof.random_graphs import Outcome, start
-from tests.proof.recording import PATIENCE_SECONDS, TEXT, Recorder, ended_with
+from tests.proof.recording import TEXT, Recorder, ended_with
 
 
 class TimeTravel:
@@ -68,13 +68,13 @@ class TimeTravel:
         self._outcomes[job_id] = Outcome(trail, frozenset(runs)), again
 
     def _asks(self, job_id: str) -> job_pb2.Job:
-        job = self._recorder.status(job_id, wait_milliseconds=PATIENCE_SECONDS * 1000)
+        job = self._recorder.settled(job_id)
         assert job.state == INTERRUPTED, job
         return job
 
     def _answer(self, job_id: str) -> None:
         self._resume(job_id, "answer", answer=job_pb2.Payload(json_text='"yes"'))
-        job = self._recorder.status(job_id, wait_milliseconds=PATIENCE_SECONDS * 1000)
+        job = self._recorder.settled(job_id)
         assert job.state == SUCCEEDED, job
 
     def _resume(self, job_id: str, request_id: str, **fields: Any) -> None:

@@ -20,15 +20,12 @@ from tests.proof import random_graphs
 from tests.proof.checkers import CANCELLED, FINISHED, INTERRUPTED
 from tests.proof.histories import History, JobRecord
 from tests.proof.random_graphs import Outcome
-from tests.proof.recording import PATIENCE_SECONDS, Auditor, Recorder, Watcher, ended_with
+from tests.proof.recording import JOBS_PATIENCE_SECONDS, PATIENCE_SECONDS, Auditor, Recorder, Watcher, ended_with
 
 # Losses of a worker are what happens here all the time: no job is given up for them.
 OPTIONS = ("--max-worker-losses", "1000000", "--threads", "16")
 
 _DOOMED_ATTEMPTS = 3
-
-# Whoever waits longer for all jobs has found a bug.
-JOBS_PATIENCE_SECONDS = 120
 
 
 def write_config(folder: Path, seeds: Sequence[int]) -> Path:
