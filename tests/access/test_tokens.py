@@ -170,6 +170,18 @@ def test_a_server_does_not_start_without_a_good_file(tmp_path: Path, content: st
         TokenFile(path)
 
 
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "tokens.json"
+    add(path)
+    path.chmod(mode)
+    with pytest.raises(StartupError, match="can be written by others"):
+        TokenFile(path)
+    # Hashes are no secret: a mounted file is often readable by all.
+    path.chmod(0o644)
+    TokenFile(path)
+
+
 def test_secrets_are_not_in_reprs(tmp_path: Path) -> None:
     token = add(tmp_path / "tokens.json")
     assert token not in repr(Presented(bearer=token))

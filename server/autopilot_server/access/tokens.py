@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -177,6 +178,10 @@ class TokenFile:
         self._path, self._clock = path, clock
         try:
             self._version = self._look()
+            if os.stat(path).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise StartupError(
+                    f"--token-file {path} can be written by others, who could make tokens: chmod go-w it"
+                )
             self._tokens = _by_digest(read_tokens(path))
         except (OSError, TokenFileError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -66,10 +66,13 @@ class SubmitRate:
         # When a tenant's bucket is full again. One that is not here is full.
         self._full_at: dict[str, float] = {}
 
+    @property
+    def limits(self) -> bool:
+        """Whether there is a rate at all."""
+        return self._rate > 0
+
     def take(self, tenant: str) -> None:
         """Take a token for a Submit. LimitExceededError with the time until the next one is there."""
-        if not self._rate:
-            return
         now = self._clock()
         full_at = max(now, self._full_at.get(tenant, now))
         # A token more is missing until the bucket is full; more than the burst cannot be.

@@ -84,7 +84,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
                 raise workflow_not_found(request.workflow)
             return job_service_pb2.SubmitJobResponse(job=convert.job(known, no_payload), deduplicated=True)
         caller.check_workflow("SubmitJob", workflow.name)
-        if self._known(submission.request_id, submission.request_digest) is None:
+        if self._rate.limits and self._known(submission.request_id, submission.request_digest) is None:
             self._rate.take(caller.tenant)
         if not submission.spec.job_id:
             spec = replace(submission.spec, job_id=scoped(caller.tenant, str(uuid_utils.uuid7())))
