@@ -2,8 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from langgraph.store.base import Op, Result
@@ -33,12 +34,31 @@ class Memory(SqliteStore):
         try:
             results = super().batch(ops)
         except sqlite3.Error as error:
-            self._roll_back()
             if (outage := unavailable(error)) is not None:
                 raise outage from error
             raise
         self._file.check()
         return results
+
+    @contextmanager
+    def _cursor(self, *, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
+        """As LangGraph's, but a batch has the write lock from its beginning, and is undone when it fails.
+
+        A search reads and then writes when the items were last used. A batch that only becomes a writer then is refused
+        at once, without any waiting, when somebody has committed since it read.
+        """
+        if not transaction:
+            with super()._cursor(transaction=False) as cursor:
+                yield cursor
+            return
+        with self.lock:
+            self.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.conn.cursor()
+                self.conn.execute("COMMIT")
+            finally:
+                if self.conn.in_transaction:
+                    self.conn.rollback()
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """As `batch`, on a thread."""
@@ -49,12 +69,6 @@ class Memory(SqliteStore):
         with self.lock:
             self.conn.close()
         self._file.close()
-
-    def _roll_back(self) -> None:
-        # LangGraph only ever commits: when that fails the write lock would be held for ever.
-        with self.lock:
-            if self.conn.in_transaction:
-                self.conn.rollback()
 
 
 def open_memory(path: Path) -> Memory:
