@@ -1,6 +1,7 @@
 """Runs, when the database goes away in the middle of them."""
 
 from collections.abc import AsyncIterator, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,26 @@ async def test_a_run_whose_write_failed_tells_nothing_more_and_goes_on(
                 started.add((event.attempt, event.step_started.step_run_id))
             case "step_finished":
                 assert (event.attempt, event.step_finished.step_run_id) in started
+
+
+@pytest.mark.parametrize("workflow", ["nested", "handles_nested"])
+async def test_a_read_that_fails_inside_a_step_is_not_the_step_s(
+    workflow: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not failed, is not retried within the attempt, and no error handler hears of it."""
+    real, refused = world.store.checkpoint_get, []
+
+    def refuse_once(thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Any:
+        if checkpoint_ns and not refused:
+            refused.append(checkpoint_ns)
+            raise StorageUnavailableError("away", retry_delay=0.01)
+        return real(thread_id, checkpoint_ns, checkpoint_id)
+
+    monkeypatch.setattr(world.store, "checkpoint_get", refuse_once)
+    world.start()
+    job = await world.run(workflow, {"items": [], "folder": str(tmp_path)}, retry_policy=AT_ONCE)
+    assert refused
+    assert (job.state, job.attempt, job.failed_attempts) == (JobState.SUCCEEDED, 2, 0)
+    assert "step_failed" not in world.kinds(job.job_id)
+    if workflow == "handles_nested":
+        assert (tmp_path / "trace").read_text().split() == ["calls", "calls"]

@@ -20,7 +20,9 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_checkpoint_id,
 )
+from langgraph.errors import GraphBubbleUp
 
+from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.storage.store import CheckpointRow, Store, Write, WriteRow, WritesPut
 
 # Key of our own entries in a root checkpoint's metadata; other savers' readers pass over it.
@@ -53,6 +55,15 @@ class CheckpointSink(Protocol):
     def refuse_checkpoint(self, error: Exception) -> None:
         """A checkpoint cannot be serialized: the run ends."""
         ...
+
+    def unreadable(self, error: StorageUnavailableError) -> None:
+        """The database is away from a graph that begins: the run ends, and tells nothing more."""
+        ...
+
+
+class UnreadableError(StorageUnavailableError, GraphBubbleUp):
+    """The database is away from a graph that begins inside a step. LangGraph takes it for nothing that the step did: it
+    retries nothing and calls no error handler."""
 
 
 class StoreReader(BaseCheckpointSaver[str]):
@@ -139,7 +150,11 @@ class RunSaver(StoreReader):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As StoreReader, and tells the sink."""
-        found = super().get_tuple(config)
+        try:
+            found = super().get_tuple(config)
+        except StorageUnavailableError as error:
+            self.sink.unreadable(error)
+            raise UnreadableError(error.message, retry_delay=error.retry_delay) from error
         self.sink.loaded(found, _place(config)[1])
         return found
 

@@ -17,7 +17,7 @@ from autopilot_server.engine import private
 from autopilot_server.engine.failures import StateInvalidError, state_invalid
 from autopilot_server.engine.payloads import event_payload
 from autopilot_server.engine.reports import Report, ReportLimiter
-from autopilot_server.jobs.errors import StaleRunError
+from autopilot_server.jobs.errors import StaleRunError, StorageUnavailableError
 from autopilot_server.jobs.events import (
     CheckpointSaved,
     Event,
@@ -374,6 +374,11 @@ class Recorder:
     def refuse_checkpoint(self, error: Exception) -> None:
         """The state that the steps made together cannot be stored."""
         self._on_failure(StateInvalidError("", error))
+
+    def unreadable(self, error: StorageUnavailableError) -> None:
+        """The database is away. What the steps around make of it is not theirs: none of them has failed."""
+        self.close()
+        self._on_failure(error)
 
     def _let_go_of_frames(self) -> None:
         # The superstep is over: its errors were handled, and what their steps held in memory is needed no more.

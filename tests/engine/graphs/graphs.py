@@ -234,6 +234,23 @@ def handled() -> StateGraph[Any]:
     return builder.add_edge(START, "fail")
 
 
+def handles_nested() -> StateGraph[Any]:
+    """Handles and retries whatever a graph inside a step raises."""
+
+    async def calls(state: State) -> State:
+        note(state, "calls")
+        return {"items": (await _child.ainvoke({"items": []}))["items"]}
+
+    def handler(state: State, error: NodeError) -> State:
+        note(state, "handler")
+        return {"items": ["handled"]}
+
+    builder: StateGraph[Any] = StateGraph(State)
+    anything = RetryPolicy(max_attempts=3, initial_interval=0.001, retry_on=lambda error: True)
+    builder.add_node("calls", calls, error_handler=handler, retry_policy=anything)
+    return builder.add_edge(START, "calls")
+
+
 def fails_again() -> StateGraph[Any]:
     """A handled error is forgotten, and another takes its place in memory."""
     places: set[int] = set()
