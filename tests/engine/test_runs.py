@@ -8,6 +8,7 @@ import pytest
 from autopilot.v1 import job_pb2
 from autopilot_server.config import Settings
 from autopilot_server.engine import dispatcher
+from autopilot_server.engine.values_reader import ValuesReader
 from autopilot_server.jobs.job import CheckpointRef, JobErrorReason, RetryPolicy
 from autopilot_server.jobs.states import JobState
 
@@ -323,3 +324,10 @@ async def test_a_blocked_loop_is_blamed_on_its_step(
             await asyncio.sleep(0.01)
     (tmp_path / "go").touch()
     assert (await world.stopped(job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_checkpoint_that_was_deleted_since_it_was_listed_has_no_values(world: World) -> None:
+    job = await world.run("linear", {"items": []})
+    reader = ValuesReader(store=world.store, registry=world.registry, serde=world.serde)
+    values = await reader.read(job, [job.checkpoint_id, "deleted-since"])
+    assert {key: json.loads(value) for key, value in values.items()} == {job.checkpoint_id: {"items": ["a", "b", "c"]}}

@@ -24,7 +24,7 @@ class ValuesReader:
         self._saver = StoreReader(store, serde)
 
     async def read(self, job: Job, checkpoint_ids: Sequence[str]) -> Mapping[str, Json]:
-        """The values by checkpoint id, as JSON text.
+        """The values by checkpoint id, as JSON text; none of a checkpoint that is not there any more.
 
         WorkflowNotFoundError when this server has not got the job's workflow: without the graph nobody knows which of
         a checkpoint's channels are state.
@@ -46,6 +46,9 @@ class ValuesReader:
             for checkpoint_id in checkpoint_ids:
                 at = RunnableConfig(configurable={**place, "checkpoint_id": checkpoint_id})
                 state = await graph.aget_state(at)
+                if state.metadata is None:
+                    # Deleted since it was listed; LangGraph makes an empty state of that.
+                    continue
                 try:
                     values[checkpoint_id] = to_json(state.values)
                 except NotJsonError as error:
