@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -323,3 +324,13 @@ def test_variables_that_cannot_be_set(place: Place) -> None:
     (place.folder / ".env").write_bytes(b"A=\xff\n")
     place.configure({"mine": f"{HELLO}:graph"}, env=".env")
     assert place.refused().startswith(f"langgraph.json: env: cannot read {place.folder / '.env'}: 'utf-8'")
+
+
+def test_a_database_without_its_tables(place: Place) -> None:
+    with place.serving() as server:
+        assert server.stdout is not None
+        assert server.stdout.readline()
+    with sqlite3.connect(place.folder / "autopilot.db") as connection:
+        connection.execute("DROP TABLE workflows")
+    connection.close()
+    assert "no such table: workflows" in place.refused()

@@ -28,14 +28,14 @@ from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.serializer import StrictSerializer, allowed_types
 from autopilot_server.engine.values_reader import ValuesReader
 from autopilot_server.engine.workflows import Registry, error_line
-from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
+from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.logs import log_moves
 from autopilot_server.metrics import Metrics, MetricsServer, Sources
 from autopilot_server.observer import Observer
 from autopilot_server.pulse import Pulse
 from autopilot_server.readiness import tell_supervisor
-from autopilot_server.storage import cannot_use, database_path, open_store
+from autopilot_server.storage import UNUSABLE, cannot_use, database_path, open_store
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
 
@@ -128,7 +128,7 @@ class App:
             await store.workflows_publish(registry.descriptors)
             await _recover(store, settings, observer)
             port = await api.start()
-        except StorageUnavailableError as error:
+        except UNUSABLE as error:
             store.close()
             raise StartupError(cannot_use(database_path(settings.database), error)) from error
         except BaseException:

@@ -1,11 +1,12 @@
 """Where jobs live. The only package that holds SQL."""
 
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from autopilot_server.doorbell import Doorbell
-from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import Micros, now, steady
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite.clock import SteppedClock
@@ -13,7 +14,10 @@ from autopilot_server.storage.sqlite.migrations import cannot_use
 from autopilot_server.storage.sqlite.store import SqliteStore
 from autopilot_server.storage.store import EncodeEvent, OnMoves, Store
 
-__all__ = ["Store", "cannot_use", "database_path", "open_store"]
+__all__ = ["UNUSABLE", "Store", "cannot_use", "database_path", "open_store"]
+
+# What a database that cannot be used is found by: it is away, or its tables are not what they should be.
+UNUSABLE = (StorageUnavailableError, sqlite3.Error)
 
 _SCHEME = "sqlite:///"
 
