@@ -3,11 +3,14 @@
 The truth is the log; a lost ring costs a poll, never an event.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.states import JobState
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,11 @@ class Doorbell:
     def ring(self, news: Sequence[News]) -> None:
         """Tell what a commit changed. Called by the store, after the commit."""
         for ring in self._rings:
-            ring(news)
+            try:
+                ring(news)
+            except Exception:
+                # Its poll finds what it missed; the others hear of it all the same.
+                log.exception("a listener of the doorbell failed")
 
     def send_tokens(self, chunk: TokenChunk) -> None:
         """Pass a token chunk on to whoever watches now."""

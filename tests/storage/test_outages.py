@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from autopilot_server.doorbell import Doorbell, News
 from autopilot_server.engine.memory import open_memory
 from autopilot_server.jobs.errors import StaleRunError, StartupError, StorageUnavailableError
 from autopilot_server.jobs.states import JobState
@@ -213,3 +214,62 @@ def test_a_database_that_is_damaged_is_refused_in_one_line(box: Box) -> None:
     path.write_bytes(content)
     box.open()
     assert box.job().state is JobState.PENDING
+
+
+def test_the_memory_writes_behind_what_it_has_read(box: Box) -> None:
+    """Nobody commits in between: SQLite would refuse its write at once."""
+    memory = open_memory(database(box))
+    memory.put(("a",), "k", {"v": 1})
+    foreign = sqlite3.connect(database(box), isolation_level=None, timeout=0)
+    refused: list[str] = []
+
+    def in_between(statement: str) -> None:
+        if statement.lstrip().startswith(("SELECT", "UPDATE")) and not refused:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                foreign.execute("BEGIN IMMEDIATE")
+            refused.append(statement)
+
+    memory.conn.set_trace_callback(in_between)
+    assert [item.value for item in memory.search(("a",))] == [{"v": 1}]
+    assert refused
+    foreign.close()
+
+
+def test_a_write_that_meets_the_shutdown_is_answered(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the store is closed between the look whether it is and the place in the queue."""
+    writer = box.store._writer  # type: ignore[attr-defined]
+    closer = threading.Thread(target=writer.close)
+    real = writer._queue
+
+    class Queue:
+        def put(self, write: object) -> None:
+            if write is not None:
+                closer.start()
+                # It ends within this time when nothing holds it up.
+                closer.join(timeout=0.5)
+            real.put(write)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+    monkeypatch.setattr(writer, "_queue", Queue())
+    write = box.store.probe()
+    closer.join()
+    assert write._done  # type: ignore[attr-defined]
+
+
+def test_a_listener_that_fails_keeps_nobody_from_hearing(box: Box) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError("loop is closed")
+
+    doorbell, heard = Doorbell(), []
+    doorbell.subscribe(fails)
+    doorbell.subscribe(heard.extend)
+    doorbell.ring([News("j", JobState.PENDING)])
+    assert [news.job_id for news in heard] == ["j"]
+    claim = box.running()
+    box.store.job_cancel("j", reason="", etag="", grace_period=0).result()
+    write = box.store.run_write(claim.fence, RunUpdate())
+    write.on_failure(fails)
+    # The writer lives on, and the next one is answered.
+    assert box.submit("k").job.job_id == "k"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,7 +113,7 @@ class Run:
     def fail(self, error: Exception) -> None:
         """A write failed. From any thread."""
         # The loop is closed once the process gives up what does not stop.
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stop, error)
 
     def _stop(self, why: Exception) -> None:

@@ -149,7 +149,7 @@ class QueuedWrite(Generic[T]):
                 self._event.set()
         if error is not None:
             for callback in callbacks:
-                callback(error)
+                _tell(callback, error)
         return waiters
 
     def _outcome(self) -> T:
@@ -181,6 +181,8 @@ class Writer:
         self._connection: sqlite3.Connection | None = connect(file.path)
         self._healthy = True
         self._what_is_wrong = ""
+        # Held while a write is queued or the end is: nothing is ever queued behind the end.
+        self._door = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._main, name="writer", daemon=True)
         self._thread.start()
@@ -188,18 +190,21 @@ class Writer:
     def submit(self, operation: Operation[T], *, after: QueuedWrite[Any] | None = None) -> QueuedWrite[T]:
         """Queue an operation; one that fails when `after` does."""
         write = QueuedWrite(operation, after)
-        if self._closed:
+        with self._door:
+            closed = self._closed
+            if not closed:
+                self._queue.put(write)
+        if closed:
             write.complete(None, StorageUnavailableError("The server is stopping.", retry_delay=RETRY_SECONDS))
-        else:
-            self._queue.put(write)
         return write
 
     def close(self) -> None:
         """Carry out what is queued, then end."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-            self._thread.join()
+        with self._door:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
 
     def _main(self) -> None:
         running = True
@@ -384,6 +389,14 @@ class Writer:
             except Exception:
                 # As in `_ring`.
                 log.exception("a listener of the database's health failed")
+
+
+def _tell(callback: Callable[[Exception], None], error: Exception) -> None:
+    try:
+        callback(error)
+    except Exception:
+        # As in `_ring`: the other writes of the batch wait for their answers.
+        log.exception("whoever hears of a write's failure failed")
 
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:
