@@ -36,7 +36,6 @@ class Break:
 PROMISE_TESTS = "tests/promises/test_promises.py"
 STALE = "tests/proof/test_stale_tokens.py"
 ZOMBIES = "tests/proof/test_zombies.py"
-KILL_POINTS = "tests/proof/test_kill_points.py"
 KILLS = "tests/proof/test_random_kills.py"
 
 # Enough of a random run to see what only a watcher sees.
@@ -118,14 +117,6 @@ BREAKS = (
         old="        if losses >= max_losses:\n",
         new="        if losses >= 1:\n",
         tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
-    ),
-    Break(
-        promise=2,
-        name="a-step-is-told-before-what-it-wrote-is-stored",
-        file=f"{ENGINE}/recorder.py",
-        old="            self._held[task_id] = _Held(kind, cancelled)\n",
-        new="            self._append(kind)\n            self._send()\n",
-        tests=(KILL_POINTS, "-k", "run_write-before or run_write-after"),
     ),
     # --- 3 ---
     Break(
