@@ -1,9 +1,11 @@
 """Writes the report of a soak: what was done, what was found, and a picture."""
 
+import csv
 import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -19,6 +21,7 @@ from tests.proof.soak.judgement import (
 )
 from tests.proof.soak.lanes import BATCH_SECONDS
 from tests.proof.soak.plot import plot
+from tests.proof.soak.samples import Sample
 from tests.proof.soak.soak import Result
 from tests.proof.soak.tally import CHECKS
 
@@ -34,12 +37,20 @@ _STUCK = ("jobs_end_in_time",)
 
 
 def write_report(result: Result, folder: Path, *, command: str) -> None:
-    """Write report.md and soak.png."""
+    """Write report.md, soak.png, and the samples that both are made of."""
+    _write_samples(result.samples, folder / "samples.csv")
     plot(result.samples, folder / "soak.png")
     parts = [_head(result, command), _done(result), _found(result)]
     if result.samples:
         parts += [_restarts(result), _memory(result), _space(result)]
     (folder / "report.md").write_text("\n".join(line for part in parts for line in part))
+
+
+def _write_samples(samples: Sequence[Sample], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(Sample))
+        writer.writerows(astuple(sample) for sample in samples)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
