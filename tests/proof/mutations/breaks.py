@@ -292,14 +292,6 @@ BREAKS = (
         new="",
         tests=("tests/storage/test_jobs.py", "-k", "questions_and_answers"),
     ),
-    Break(
-        promise=6,
-        name="the-innermost-question-is-not-looked-at",
-        file=f"{ENGINE}/questions.py",
-        old="    asked = _pending(config, state)\n    return [interrupt_id",
-        new="    asked = {interrupt.id for interrupt in state.interrupts}\n    return [interrupt_id",
-        tests=("tests/proof/test_answers.py", "-k", "run_write and after"),
-    ),
     # --- 7 ---
     Break(
         promise=7,
