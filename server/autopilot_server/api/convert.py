@@ -8,8 +8,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from autopilot_server.api.payload import PayloadWriter
+from autopilot_server.api.payload import VALUE_DEPTH, PayloadWriter
 from autopilot_server.jobs.job import Checkpoint, Interrupt, Job, JobError, Micros, Progress, Workflow
+from autopilot_server.jobs.json_text import is_deeper
 from autopilot_server.jobs.states import OWNED
 from autopilot_server.jobs.tenants import public
 
@@ -136,9 +137,12 @@ def workflow(value: Workflow) -> job_pb2.Workflow:
 
 
 def struct(text: str) -> Struct:
-    """A JSON object, such as a schema, as protobuf has it."""
+    """A JSON object, such as a schema, as protobuf has it: empty when it is nested too deeply for that."""
     message = Struct()
-    content: Any = json.loads(text)
+    if is_deeper(text, VALUE_DEPTH):
+        return message
+    # Its numbers are doubles, and not all integers fit.
+    content: Any = json.loads(text, parse_int=float)
     if isinstance(content, dict):
         message.update(content)
     return message

@@ -7,7 +7,6 @@ with reducers as required. Here each field of a state is described by itself, an
 
 import dataclasses
 import enum
-import json
 import operator
 import types
 import typing
@@ -23,6 +22,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticSerializationError
 
+from autopilot_server.engine.values import NotJsonError, to_json
 from autopilot_server.jobs.job import Json
 
 JsonSchema = dict[str, Any]
@@ -79,12 +79,17 @@ def describe(kind: Any, *, mode: JsonSchemaMode = "validation", lax: bool = True
 
 
 def response_schema_json(schema: Any) -> Json | None:
-    """The JSON Schema that an answer must satisfy, as text; None when the workflow gave none, or one so large that no
-    client should have to receive it with each job."""
+    """The JSON Schema that an answer must satisfy, as text.
+
+    None when the workflow gave none, one that is no JSON, or one so large that no client should have to receive it with
+    each job."""
     if schema is None:
         return None
     # LangGraph turns types into JSON Schema when a question is asked.
-    text = json.dumps(schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema())
+    try:
+        text = to_json(schema if isinstance(schema, dict) else TypeAdapter(schema).json_schema())
+    except NotJsonError:
+        return None
     return text if len(text) <= RESPONSE_SCHEMA_LENGTH else None
 
 
