@@ -24,7 +24,7 @@ from autopilot_client import (
     StepStarted,
     TokenChunk,
 )
-from autopilot_client.cli.output import short_json, span
+from autopilot_client.cli.output import one_line, short_json, span
 
 _COLOURS = {
     JobState.SUCCEEDED: "green",
@@ -106,7 +106,7 @@ class JobView:
         """Everything as it is now."""
         parts: list[Table | Tree | Text] = [self._head(), self._tree()]
         if self._tokens:
-            parts.append(Text(self._tokens, style="italic dim"))
+            parts.append(Text(one_line(self._tokens), style="italic dim"))
         return Group(*parts)
 
     def _head(self) -> Table:
@@ -119,7 +119,7 @@ class JobView:
             f"{self._progress.completed_steps} steps, {span(self._progress.elapsed)}",
             f"about {span(left)} left" if left and not self._state.finished else "",
         )
-        head.add_row(Text(""), Text(self._why or self._progress.message, style="dim"))
+        head.add_row(Text(""), Text(one_line(self._why or self._progress.message), style="dim"))
         return head
 
     def _tree(self) -> Tree:
@@ -134,7 +134,7 @@ class JobView:
     def _branch(self, branches: dict[str, Tree], path: str) -> Tree:
         if path not in branches:
             parent, _, name = path.rpartition("/")
-            branches[path] = self._branch(branches, parent).add(Text(name, style="bold"))
+            branches[path] = self._branch(branches, parent).add(Text(one_line(name), style="bold"))
         return branches[path]
 
     @staticmethod
@@ -143,11 +143,11 @@ class JobView:
         states = [run.state for run in runs.values()]
         worst = next(state for state in ("asks", "running", "failed", "done") if state in states)
         mark, colour = marks[worst]
-        line = Text.assemble((mark, colour), " ", name)
+        line = Text.assemble((mark, colour), " ", one_line(name))
         if len(runs) > 1:
             line.append(f"  {states.count('done')} of {len(runs)} done", style="dim")
         for run in [run for run in runs.values() if run.note][-_SHOWN_RUNS:]:
-            line.append(f"  {run.note}", style="dim")
+            line.append(f"  {one_line(run.note)}", style="dim")
         taken = [run.taken for run in runs.values() if run.taken is not None]
         if taken and worst == "done":
             line.append(f"  {span(max(taken))}", style="dim")

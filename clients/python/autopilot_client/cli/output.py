@@ -98,7 +98,12 @@ def print_job(job: Job) -> None:
         lines.append(": ".join(part for part in (asked, short_json(question.value)) if part))
     if not isinstance(job.output, Missing):
         lines.append(f"output    {short_json(job.output, 2000)}")
-    click.echo("\n".join(lines))
+    click.echo("\n".join(map(one_line, lines)))
+
+
+def one_line(text: str) -> str:
+    """A text of a workflow as one line that moves no cursor."""
+    return _CONTROL.sub(" ", text)
 
 
 def span(value: timedelta) -> str:
@@ -114,7 +119,7 @@ def span(value: timedelta) -> str:
 def event_line(event: Event) -> str:
     """An event as a plain line: one, whatever a workflow says."""
     when = event.event_time.astimezone().strftime("%H:%M:%S") if event.event_time is not None else "        "
-    return f"{when} {event.sequence or '':>4} {event.progress.fraction:>4.0%}  {_CONTROL.sub(' ', _event_text(event))}"
+    return f"{when} {event.sequence or '':>4} {event.progress.fraction:>4.0%}  {one_line(_event_text(event))}"
 
 
 def _event_text(event: Event) -> str:
