@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"jobs", "doorbell", "observer", *SQL},
     # Opens LangGraph's own store, which takes a connection.
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "pulse", *LANGGRAPH, *SQL},
-    "api": {"access", "jobs", "doorbell", "config", "storage", "observer", *GRPC},
+    "api": {"access", "jobs", "doorbell", "config", "storage", "observer", "supervision", *GRPC},
     "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
     "maintenance": {"storage", "config", "jobs"},
     "token_commands": {"access", "config"},

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import grpc
 import grpc.aio
@@ -22,6 +23,7 @@ from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Store
+from autopilot_server.supervision import end_process_with
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,12 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 ]
 
+# How often it is looked whether gRPC still listens.
+_LISTENING_POLL_SECONDS = 0.1
+
+# How long a server that gave up is kept behind its last call.
+_RETIRED_SECONDS = 2.0
+
 
 class ApiServer:
     """Serves a store's jobs. Lives in one event loop."""
@@ -58,7 +66,7 @@ class ApiServer:
         observer: Observer,
     ) -> None:
         """Prepare; nothing listens before `start`."""
-        self._settings = settings
+        self._settings, self._authenticators, self._observer = settings, authenticators, observer
         self._hub = Hub(doorbell)
         self._converters = Converters()
         self.service = JobService(
@@ -72,28 +80,33 @@ class ApiServer:
         self._health = health.aio.HealthServicer()
         self._healthy, self._draining = True, False
         self._reports: set[asyncio.Task[None]] = set()
-        self._server = grpc.aio.server(
+        self._server = self._new_server()
+        self._keeper: asyncio.Task[None] | None = None
+        # Servers that gave up listening, while calls are open on them, and who waits for the end of each.
+        self._retired: dict[asyncio.Task[None], grpc.aio.Server] = {}
+
+    def _new_server(self) -> grpc.aio.Server:
+        is_open = self._settings.reflection == "on"
+        server = grpc.aio.server(
             interceptors=[
-                ErrorInterceptor(observer),
-                CredentialsInterceptor(authenticators, open_reflection=settings.reflection == "on"),
+                ErrorInterceptor(self._observer),
+                CredentialsInterceptor(self._authenticators, open_reflection=is_open),
             ],
             options=_OPTIONS,
-            maximum_concurrent_rpcs=settings.concurrent_rpcs,
+            maximum_concurrent_rpcs=self._settings.concurrent_rpcs,
         )
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(self.service, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if settings.reflection != "off":
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(self.service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._settings.reflection != "off":
             names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.enable_server_reflection(names, server)
+        return server
 
     async def start(self) -> int:
         """Listen. The port. StartupError when the address cannot be used."""
         address = self._settings.listen
         check_listening(self._settings)
-        try:
-            bound = self._add_port(address)
-        except RuntimeError:
-            bound = 0
+        bound = self._add_port(self._server, address)
         if not bound:
             raise StartupError(
                 f"cannot listen on {address}: the port is in use, or the address is not this machine's; "
@@ -101,13 +114,62 @@ class ApiServer:
             )
         await self._report()
         await self._server.start()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep_listening(bound), name="listener")
+        self._keeper.add_done_callback(end_process_with)
         return bound
 
-    def _add_port(self, address: str) -> int:
+    async def _keep_listening(self, port: int) -> None:
+        """Listen again whenever gRPC gives up.
+
+        A call whose path is no UTF-8 raises in the loop with which grpc.aio accepts calls, before any code of ours,
+        and that shuts its server down. Nobody is told; calls that are open go on.
+        """
+        address = f"{self._settings.listen.rpartition(':')[0]}:{port}"
+        while True:
+            try:
+                # True: the time is over, and all is well.
+                while await self._server.wait_for_termination(_LISTENING_POLL_SECONDS):
+                    pass
+                return
+            except Exception as error:
+                # Whatever ended its loop.
+                log.warning("gRPC stopped listening; listening again: %s", error)
+            self._retire(self._server)
+            self._server = await self._listen_again(address)
+
+    async def _listen_again(self, address: str) -> grpc.aio.Server:
+        while True:
+            server = self._new_server()
+            if self._add_port(server, address):
+                await server.start()
+                return server
+            # The port is free once the last server has closed it.
+            await asyncio.sleep(_LISTENING_POLL_SECONDS)
+
+    def _retire(self, server: grpc.aio.Server) -> None:
+        """Keep a server that listens no longer, until its last call has ended."""
+
+        async def wait() -> None:
+            with suppress(Exception):
+                # What ended its loop, once more.
+                await server.wait_for_termination()
+            # gRPC crashes, now and then, when it is destroyed at once.
+            await asyncio.sleep(_RETIRED_SECONDS)
+            await server.stop(0)
+
+        task = asyncio.get_running_loop().create_task(wait())
+        self._retired[task] = server
+        task.add_done_callback(lambda done: self._retired.pop(done, None))
+
+    def _add_port(self, server: grpc.aio.Server, address: str) -> int:
+        """The port; 0 when it cannot be had."""
         credentials = server_credentials(self._settings)
-        if credentials is None:
-            return self._server.add_insecure_port(address)
-        return self._server.add_secure_port(address, credentials)
+        try:
+            if credentials is None:
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, credentials)
+        except RuntimeError:
+            return 0
 
     def set_healthy(self, healthy: bool) -> None:
         """The database went away or came back. In the server's loop."""
@@ -124,7 +186,10 @@ class ApiServer:
 
     async def stop(self, grace_seconds: float) -> None:
         """End all RPCs, after at most `grace_seconds`, and listen no longer."""
-        await self._server.stop(grace_seconds)
+        if self._keeper is not None:
+            self._keeper.cancel()
+        servers = [self._server, *self._retired.values()]
+        await asyncio.gather(*(server.stop(grace_seconds) for server in servers))
         self._hub.close()
         self._converters.close()
 
