@@ -245,6 +245,8 @@ class Victim:
             return [[name, connection.execute(f"SELECT * FROM {name}").fetchall()] for name in sorted(tables)]
 
     def vitals(self) -> Vitals:
+        assert self.server.process is not None
+        assert self.server.process.is_alive(), (self.server.process.exitcode, self.server.log.read_text()[-4000:])
         return vitals(self.server.pid)
 
     def wait_until_as_before(self, before: Vitals) -> None:
