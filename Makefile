@@ -30,10 +30,10 @@ demo: $(READY) ## Show a job that outlives two kill -9 of its server
 	$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -q --ignore=tests/proof
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal --ignore=tests/proof
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
-	$(BIN)/python -m pytest -q tests/proof
+	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile tests/proof
 
 MINUTES ?= 5
 REPORT ?= soak-report

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,19 @@ def tried(pytestconfig: pytest.Config) -> Tried:
         pytestconfig.stash[_COUNTS].update(times)
 
     return count
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run in several processes, each gives its counts to the one that tells them."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tried"] = dict(session.config.stash[_COUNTS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a process that has ended."""
+    node.config.stash[_COUNTS].update(getattr(node, "workeroutput", {}).get("tried", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -34,9 +34,9 @@ class Break:
 
 
 PROMISE_TESTS = "tests/promises/test_promises.py"
-STALE = "tests/proof/test_stale_tokens.py"
-ZOMBIES = "tests/proof/test_zombies.py"
-KILLS = "tests/proof/test_random_kills.py"
+STALE = "tests/proof/zombies/test_stale_tokens.py"
+ZOMBIES = "tests/proof/zombies/test_zombies.py"
+KILLS = "tests/proof/kills/test_random_kills.py"
 
 # Enough of a random run to see what only a watcher sees.
 FEW = {"AUTOPILOT_PROOF_JOBS": "30", "AUTOPILOT_PROOF_KILLS": "2"}
@@ -157,7 +157,7 @@ BREAKS = (
         file=f"{SQLITE}/lock.py",
         old="            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         new="            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
-        tests=("tests/proof/test_stopped_servers.py", "-k", "keeps_its_database and sync"),
+        tests=("tests/proof/zombies/test_stopped_servers.py", "-k", "keeps_its_database and sync"),
     ),
     Break(
         promise=3,
@@ -323,7 +323,7 @@ BREAKS = (
         file=f"{API}/payload.py",
         old="text, parse_constant=_refuse_constant, parse_float",
         new="text, parse_float",
-        tests=("tests/proof/test_hostile_values.py", "-k", "json_of_a_client"),
+        tests=("tests/proof/hostile/test_values.py", "-k", "json_of_a_client"),
     ),
     # --- 8 ---
     Break(
@@ -364,6 +364,6 @@ BREAKS = (
         file=f"{API}/payload.py",
         old="    if is_deeper(text, MAX_DEPTH):\n",
         new="    if is_deeper(text, 1000 * MAX_DEPTH):\n",
-        tests=("tests/proof/test_hostile_values.py", "-k", "made_to_take_long"),
+        tests=("tests/proof/hostile/test_values.py", "-k", "made_to_take_long"),
     ),
 )

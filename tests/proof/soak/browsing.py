@@ -8,7 +8,7 @@ from itertools import pairwise
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2
 
-from tests.proof.recording import Recorder, ended_with
+from tests.proof.histories.recording import Recorder, ended_with
 
 Complain = Callable[[str, str], None]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 from autopilot.v1 import job_service_pb2
 
-from tests.proof.histories import History
-from tests.proof.recording import Recorder
+from tests.proof.histories.history import History
+from tests.proof.histories.recording import Recorder
 from tests.proof.server import ServerProcess
 
 STORM, STORM_SECONDS = 1 / 4, 25

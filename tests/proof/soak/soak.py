@@ -11,8 +11,9 @@ from pathlib import Path
 
 from autopilot.v1 import job_pb2, job_service_pb2
 
-from tests.proof.histories import History
-from tests.proof.recording import Recorder
+from tests.proof.histories.history import History
+from tests.proof.histories.recording import Recorder
+from tests.proof.load.workload import OPTIONS, outcomes, outcomes_of_followers, write_config
 from tests.proof.server import ServerProcess
 from tests.proof.soak.browsing import list_all
 from tests.proof.soak.clearing import clear_all
@@ -21,7 +22,6 @@ from tests.proof.soak.faults import Faults
 from tests.proof.soak.lanes import Lane, Place
 from tests.proof.soak.samples import Sample, Sampler
 from tests.proof.soak.tally import Tally
-from tests.proof.workload import OPTIONS, outcomes, outcomes_of_followers, write_config
 
 LANES = 2
 WORKFLOWS = 40

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.proof.checkers import CHECKERS, name
-from tests.proof.histories import History
+from tests.proof.histories.checkers import CHECKERS, name
+from tests.proof.histories.history import History
 
 # Of each kind of violation and of all histories, the first ones are enough to begin with.
 KEPT_TEXTS = 20

@@ -1,0 +1,152 @@
+"""A server, clients that work with it, and witnesses of what happens to its database."""
+
+import os
+import random
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.proof.histories import recording
+from tests.proof.histories.checkers import check
+from tests.proof.histories.history import History
+from tests.proof.histories.recording import Recorder
+from tests.proof.load import workload
+from tests.proof.load.random_graphs import Outcome
+from tests.proof.load.workload import OPTIONS, Workload, outcomes, write_config
+from tests.proof.storage.faults import Fault, TormentedServer
+from tests.proof.storage.witness import NOT_SERVING, SERVING, Health, Witness
+
+SEED = int(os.environ.get("AUTOPILOT_PROOF_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
+LONG = bool(os.environ.get("AUTOPILOT_PROOF_LONG"))
+JOBS = 40
+
+# Calls that were refused while a fault lasted, before it ends.
+REFUSALS = 30 if LONG else 5
+
+
+class Torment:
+    """A server, clients that work with it, and witnesses of what happens to it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In an empty folder. Clients repeat their calls for as long as a fault may last."""
+        for module in (recording, workload):
+            monkeypatch.setattr(module, "PATIENCE_SECONDS", 240)
+        print(f"AUTOPILOT_PROOF_SEED={SEED}")
+        self.folder, self.rng = folder, random.Random(SEED)
+        seeds = self.rng.sample(range(1000), 15)
+        self._expected: dict[int, Outcome] = outcomes(folder, seeds)
+        self.config = write_config(folder, seeds)
+
+    def server(self, **options: object) -> TormentedServer:
+        return TormentedServer(self.folder, config=self.config, options=OPTIONS, **options)  # type: ignore[arg-type]
+
+    def second_server(self, name: str) -> TormentedServer:
+        """A server that knows the same workflows, in a folder of its own."""
+        folder = self.folder / name
+        folder.mkdir()
+        return TormentedServer(folder, config=self.config, options=OPTIONS)
+
+    def workload(self, server: TormentedServer) -> Workload:
+        return Workload(
+            address=server.address,
+            database=server.database,
+            folder=self.folder,
+            outcomes=self._expected,
+            jobs=JOBS,
+            watchers=8,
+            rng=self.rng,
+        )
+
+    def run(self, server: TormentedServer, fault: Fault, *, payload_bytes: int = 2000) -> str:
+        """The whole story of one fault. The server's log."""
+        work = self.workload(server)
+        with grpc.insecure_channel(server.address) as channel:
+            health, witness = Health(channel), Witness(channel, payload_bytes=payload_bytes)
+            health.wait_for(SERVING)
+            work.start()
+            witness.wait_for_answers(5)
+            fault.begin()
+            health.wait_for(NOT_SERVING)
+            witness.wait_for_refusals(REFUSALS)
+            fault.end()
+            health.wait_for(SERVING)
+            witness.wait_for_answers(5)
+            assert work.finished.wait(240), "jobs do not come to their end"
+            history = work.end()
+            witness.end()
+            health.close()
+            self.judge(history)
+            assert not witness.strange
+            assert not witness.lost(channel)
+        assert server.is_alive()
+        assert server.terminate() == 0
+        return quiet(server)
+
+    def run_killed(self, server: TormentedServer, fault: Fault) -> None:
+        """The story of a fault in which the server is killed: what it wrote last may be there or not."""
+        work = self.workload(server)
+        with grpc.insecure_channel(server.address) as channel:
+            health, witness = Health(channel), Witness(channel, payload_bytes=2000)
+            work.start()
+            witness.wait_for_answers(5)
+            fault.begin()
+            health.wait_for(NOT_SERVING)
+            witness.wait_for_refusals(REFUSALS)
+            witness.end()
+            health.close()
+            work.history.restarts += 1
+            server.kill()
+            fault.end()
+            server.start()
+            assert work.finished.wait(240), "jobs do not come to their end"
+            self.judge(work.end())
+            assert not witness.strange
+            assert not witness.lost(channel)
+
+    def judge(self, history: History) -> None:
+        """What must hold of every history."""
+        if found := check(history):
+            history.save(self.folder / "history.jsonl")
+        assert not found, self.folder
+
+
+def quiet(server: TormentedServer) -> str:
+    """The log, in which nothing is that an outage does not explain. (Workflows may raise, which is told as info.)"""
+    log = server.log.read_text()
+    errors = re.findall(r"^\S+ (?:error|critical) +(.*)", log, re.MULTILINE)
+    assert [error for error in errors if not error.startswith("the database ")] == []
+    assert "Exception in thread" not in log
+    return log
+
+
+@contextmanager
+def running(server: TormentedServer) -> Iterator[TormentedServer]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def under_way(server: TormentedServer) -> None:
+    """Wait until some jobs have got somewhere."""
+    with sqlite3.connect(server.database, timeout=60) as connection:
+        while connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0] < 40:
+            time.sleep(0.01)
+    connection.close()
+
+
+def interrupted_work(torment: Torment, server: TormentedServer) -> None:
+    """Jobs that were killed with their server."""
+    submit = Recorder(server.address, History())
+    for request in torment.workload(server).requests:
+        submit.ask("SubmitJob", request)
+    submit.close()
+    under_way(server)
+    server.kill()
