@@ -120,7 +120,9 @@ TAKEN = [
 ]
 
 
-@pytest.mark.parametrize(("state", "given"), TAKEN, ids=str)
+@pytest.mark.parametrize(
+    ("state", "given"), TAKEN, ids=[f"{number}-{given}" for number, (_, given) in enumerate(TAKEN)]
+)
 def test_what_invoke_takes_is_not_refused(state: Any, given: Any) -> None:
     graph = StateGraph(state).add_node("n", lambda s: None).add_edge(START, "n").compile()
     graph.invoke(given)
