@@ -15,9 +15,6 @@ from autopilot_server.jobs.states import JobState
 ROOT = Path(__file__).parents[1]
 PREFIX = "ERROR_REASON_"
 
-# They come with credentials.
-LATER = {"CREDENTIALS_INVALID", "METHOD_FORBIDDEN"}
-
 
 def documented() -> dict[str, str]:
     """The status code that the contract's comment names for each reason."""
@@ -30,10 +27,10 @@ def test_every_reason_has_an_error_with_its_code() -> None:
     reasons = {name.removeprefix(PREFIX) for name, _ in error_reason_pb2.ErrorReason.items()} - {"UNSPECIFIED"}
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.ServiceError)]
     ours = {c.reason: c.code for c in classes if c is not errors.ServiceError}
-    assert set(ours) == reasons - LATER
+    assert set(ours) == reasons
     codes = documented()
     assert set(codes) == reasons
-    assert ours == {reason: code for reason, code in codes.items() if reason not in LATER}
+    assert ours == codes
 
 
 def test_the_client_has_a_class_for_every_reason() -> None:

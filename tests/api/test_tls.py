@@ -52,16 +52,21 @@ def files(tmp_path: Path) -> Files:
     return Files(folder, trustme.CA())
 
 
-def serving(folder: Path, *options: object) -> ServerProcess:
-    server = ServerProcess(folder, options=[str(option) for option in options])
+def host(server: ServerProcess) -> str:
+    return server.address.rpartition(":")[0]
+
+
+def serving(folder: Path, files: Files, *options: object) -> ServerProcess:
+    server = ServerProcess(folder)
+    cert, key = files.issue("server", "localhost", host(server))
+    server.options = [str(option) for option in ("--tls-cert", cert, "--tls-key", key, *options)]
     server.start()
     return server
 
 
 @pytest.fixture
 def server(files: Files, tmp_path: Path) -> Iterator[ServerProcess]:
-    cert, key = files.issue("server", "localhost", "127.0.0.1")
-    server = serving(tmp_path, "--tls-cert", cert, "--tls-key", key)
+    server = serving(tmp_path, files)
     yield server
     server.close()
 
@@ -92,8 +97,7 @@ def test_the_command_line_speaks_tls(server: ServerProcess, files: Files) -> Non
 
 
 def test_only_clients_with_a_certificate_of_the_authority_are_served(files: Files, tmp_path: Path) -> None:
-    cert, key = files.issue("server", "127.0.0.1")
-    server = serving(tmp_path, "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", files.ca)
+    server = serving(tmp_path, files, "--tls-client-ca", files.ca)
     try:
         own, own_key = files.issue("client", "worker@example.org")
         assert ask(server, credentials=tls_credentials(ca=files.ca, cert=own, key=own_key))
@@ -114,7 +118,7 @@ def test_renewed_certificates_are_served_without_a_restart(server: ServerProcess
     assert ask(server, credentials=old)
     with Client(server.address, credentials=old) as connected:
         assert list(connected.workflows())
-        renewed.issue("server", "127.0.0.1")
+        renewed.issue("server", host(server))
         while True:
             try:
                 ask(server, credentials=tls_credentials(ca=renewed.ca))
