@@ -385,3 +385,30 @@ async def test_a_fault_of_the_program_shows_nothing_internal(api: Api, caplog: p
     assert "KeyError" not in refused.message
     assert "KeyError" in caplog.text
     assert refused.metadata["error_id"] in caplog.text
+
+
+async def test_a_full_list_reads_no_more_payloads_than_it_shows(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of large jobs ends where the response is full, and the next one goes on behind it."""
+    large = {"n": 1, "items": ["x" * 900_000]}
+    for number in range(10):
+        await api.submit(large, job_id=f"j{number}")
+    read: list[str] = []
+    job_get = api.store.job_get
+
+    def counted(job_id: str, *, payloads: bool) -> object:
+        read.append(job_id)
+        return job_get(job_id, payloads=payloads)
+
+    monkeypatch.setattr(api.store, "job_get", counted)
+    request = job_service_pb2.ListJobsRequest(view=job_pb2.VIEW_FULL, payload_format=TEXT)
+    seen: list[str] = []
+    while True:
+        read.clear()
+        response = await api.stub.ListJobs(request)
+        seen += [job.job_id for job in response.jobs]
+        assert all(json.loads(job.input.json_text) == large for job in response.jobs)
+        assert len(read) <= len(response.jobs) + 1
+        if not response.next_page_token:
+            break
+        request.page_token = response.next_page_token
+    assert seen == [f"j{number}" for number in reversed(range(10))]

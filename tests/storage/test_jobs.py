@@ -90,7 +90,7 @@ def test_a_refused_submission_stores_nothing(box: Box) -> None:
         box.submit("k", fork_from=CheckpointRef("nobody"))
     with pytest.raises(CheckpointNotFoundError):
         box.submit("k", fork_from=CheckpointRef("j"))
-    assert len(box.store.job_list(JobFilter(), limit=10, after=None, payloads=False)) == 1
+    assert len(box.store.job_list(JobFilter(), limit=10, after=None)) == 1
     assert box.log() == box.log("j")
     assert len(box.news) == 1
 
@@ -590,7 +590,7 @@ def test_expired_jobs_go_in_batches_and_unfinished_ones_never(box: Box) -> None:
     assert box.store.jobs_delete_expired(limit=2).result() == 2
     assert box.store.jobs_delete_expired(limit=2).result() == 1
     assert box.store.jobs_delete_expired(limit=2).result() == 0
-    left = box.store.job_list(JobFilter(), limit=10, after=None, payloads=False)
+    left = box.store.job_list(JobFilter(), limit=10, after=None)
     assert [job.job_id for job in left] == ["waiting", "j4", "j3"]
 
 
@@ -620,7 +620,7 @@ def test_pruning(box: Box) -> None:
     assert prune(JobFilter(), dry_run=True) == (5, 9)
     assert prune(even) == (3, 3)
     assert prune(JobFilter(states=frozenset({JobState.PENDING}))) == (0, 0)
-    assert [j.job_id for j in box.store.job_list(JobFilter(), limit=9, after=None, payloads=False)] == ["j3", "j1"]
+    assert [j.job_id for j in box.store.job_list(JobFilter(), limit=9, after=None)] == ["j3", "j1"]
 
 
 def test_a_dry_run_counts_what_the_jobs_of_a_thread_leave_in_whatever_batches(box: Box) -> None:
@@ -687,7 +687,7 @@ def test_listing_by_every_filter(box: Box) -> None:
     for claim in box.claims(7):
         box.end(claim, JobState.FAILED, error=BROKEN)
     box.claims(5, "x")
-    everything = box.store.job_list(JobFilter(), limit=100, after=None, payloads=False)
+    everything = box.store.job_list(JobFilter(), limit=100, after=None)
     assert len(everything) == 40
     middle = everything[20].create_time
     filters = [
@@ -707,7 +707,7 @@ def test_listing_by_every_filter(box: Box) -> None:
         expected = [job.job_id for job in everything if _matches(job, wanted)]
         found: list[str] = []
         after = None
-        while page := box.store.job_list(wanted, limit=3, after=after, payloads=False):
+        while page := box.store.job_list(wanted, limit=3, after=after):
             found += [job.job_id for job in page]
             after = PageKey(create_time=page[-1].create_time, job_id=page[-1].job_id)
         assert found == expected, wanted

@@ -35,7 +35,7 @@ async def test_writes_that_wait_share_a_commit_and_fail_alone(box: Box) -> None:
     writes = [box.store.job_submit(box.submission(f"j{number % 50}")) for number in range(60)]
     results = await asyncio.gather(*(_outcome(write) for write in writes))
     assert [isinstance(result, JobAlreadyExistsError) for result in results] == [False] * 50 + [True] * 10
-    assert len(box.store.job_list(JobFilter(), limit=100, after=None, payloads=False)) == 50
+    assert len(box.store.job_list(JobFilter(), limit=100, after=None)) == 50
 
 
 async def _outcome(write: object) -> object:

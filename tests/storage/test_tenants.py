@@ -62,7 +62,7 @@ def test_each_tenant_lists_its_own(box: Box, fields: dict[str, Any]) -> None:
     for tenant in TENANTS:
         _fill(box, tenant, 6)
     for tenant in TENANTS:
-        found = box.store.job_list(_filter(tenant, fields), limit=100, after=None, payloads=False)
+        found = box.store.job_list(_filter(tenant, fields), limit=100, after=None)
         assert {tenant_of(job.job_id) for job in found} <= {tenant}
         names = sorted(public(job.job_id) for job in found)
         assert names == {
@@ -173,6 +173,6 @@ def test_jobs_from_before_there_were_tenants_are_those_of_the_one_without_a_name
         connection.execute("PRAGMA user_version = 1")
     box.open()
     for fields in FILTERS.values():
-        found = box.store.job_list(_filter("", fields), limit=100, after=None, payloads=False)
+        found = box.store.job_list(_filter("", fields), limit=100, after=None)
         assert bool(found) == (fields != FILTERS["finished"])
-        assert not box.store.job_list(_filter("a", fields), limit=100, after=None, payloads=False)
+        assert not box.store.job_list(_filter("a", fields), limit=100, after=None)

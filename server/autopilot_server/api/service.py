@@ -148,8 +148,9 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         query = ("jobs", sorted(job_filter.states), replace(job_filter, states=frozenset(), patterns=None))
         position = self._tokens.read(query, request.page_token)
         after = None if position is None else PageKey(create_time=position[0], job_id=position[1])
-        jobs = self._store.job_list(job_filter, limit=size + 1, after=after, payloads=full)
-        messages = await self._messages(jobs[:size], request, full)
+        jobs = self._store.job_list(job_filter, limit=size + 1, after=after)
+        page = jobs[:size]
+        messages = await (self._full_messages(page, request) if full else self._messages(page, request, full))
         shown = messages[: _fitting(messages)]
         response = job_service_pb2.ListJobsResponse(jobs=shown)
         if len(shown) < len(jobs):
@@ -292,6 +293,21 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def _messages(self, jobs: Sequence[Job], request: Any, full: bool) -> list[job_pb2.Job]:
         size = sum(map(_payload_size, jobs)) if full else 0
         return await self._converters.run(size, lambda: [convert.job(job, self._writer(request, full)) for job in jobs])
+
+    async def _full_messages(self, jobs: Sequence[Job], request: Any) -> list[job_pb2.Job]:
+        """With payloads, which are read job by job until the response is full: those of a whole page may take a
+        gigabyte."""
+        messages: list[job_pb2.Job] = []
+        size = 0
+        for listed in jobs:
+            found = self._store.job_get(listed.job_id, payloads=True)
+            # Deleted since it was listed, and perhaps another job has its id: it is shown as it was.
+            same = found is not None and found.create_time == listed.create_time
+            messages += await self._messages([found if same and found is not None else listed], request, True)
+            size += messages[-1].ByteSize()
+            if size > MESSAGE_BYTES:
+                break
+        return messages
 
     def _known(self, request_id: str, digest: bytes) -> Job | None:
         return self._store.job_get_by_request(request_id, digest) if request_id else None

@@ -349,8 +349,9 @@ class Store(Protocol):
         """Read a job. Without payloads, `input`, `context`, `output` are None and interrupts' values are Omitted."""
         ...
 
-    def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None, payloads: bool) -> Sequence[Job]:
-        """Read a page of jobs, newest first. Its cost does not grow with how far behind the newest it begins."""
+    def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None) -> Sequence[Job]:
+        """Read a page of jobs without payloads, newest first. Its cost does not grow with how far behind the newest it
+        begins."""
         ...
 
     def job_cancel(

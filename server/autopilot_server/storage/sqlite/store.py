@@ -130,19 +130,18 @@ class SqliteStore:
         # In one snapshot: the row, its payloads and its questions are of one moment.
         return self._readers.read(read)
 
-    def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None, payloads: bool) -> Sequence[Job]:
-        return self._readers.read(partial(self._list, job_filter, limit, after, payloads))
+    def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None) -> Sequence[Job]:
+        return self._readers.read(partial(self._list, job_filter, limit, after))
 
     def _list(
         self,
         job_filter: JobFilter,
         limit: int,
         after: PageKey | None,
-        payloads: bool,
         connection: sqlite3.Connection,
     ) -> list[Job]:
         rows = list_rows(connection.execute, job_filter, states=job_filter.states, limit=limit, after=after)
-        return [self._load(connection, row, payloads=payloads) for row in rows]
+        return [self._load(connection, row, payloads=False) for row in rows]
 
     def _load(self, connection: sqlite3.Connection, row: Row, *, payloads: bool) -> Job:
         return _load(connection, row, payloads, self._clock.now())

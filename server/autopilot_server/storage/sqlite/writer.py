@@ -256,7 +256,7 @@ class Writer:
         if news:
             self._ring(news)
         if batch.moves:
-            self._on_moves(batch.moves)
+            self._tell_moves(batch.moves)
 
     def _commit(self, batch: _Batch) -> None:
         connection = self._connected()
@@ -285,6 +285,13 @@ class Writer:
         except Exception:
             # The log is the truth and the poll finds it: a listener's fault must not end all writing.
             log.exception("a listener of the doorbell failed")
+
+    def _tell_moves(self, moves: list[JobMove]) -> None:
+        try:
+            self._on_moves(moves)
+        except Exception:
+            # As in _ring.
+            log.exception("a listener of moves failed")
 
     def _one(self, connection: sqlite3.Connection, write: QueuedWrite[Any], batch: _Batch) -> Outcome:
         """One operation: it fails alone, unless the database itself is at fault.
