@@ -111,6 +111,42 @@ def test_a_write_that_was_lost_takes_those_behind_it_along(box: Box) -> None:
     assert "second" not in box.log()
 
 
+def test_all_that_stand_behind_a_lost_write_are_lost_with_it(box: Box) -> None:
+    """Also those that are carried out in one batch: the second is not yet answered then, and the third is told."""
+    fence = box.running().fence
+    gate = threading.Event()
+    box.store._writer.submit(lambda _: gate.wait(30))  # type: ignore[attr-defined]
+    first = box.store.run_write(fence, told("first"))
+    FailingCommits(box, commits=False)
+    behind: list[Any] = [first]
+
+    def queue_two(_: Exception) -> None:
+        for what in ("second", "third"):
+            behind.append(box.store.run_write(fence, told(what, after=behind[-1])))
+
+    first.on_failure(queue_two)
+    gate.set()
+    with pytest.raises(StorageUnavailableError):
+        first.result()
+    for write in behind:
+        with pytest.raises(StorageUnavailableError):
+            write.result()
+    assert not {"first", "second", "third"} & set(box.log())
+
+
+def test_a_write_behind_one_that_fails_in_the_same_batch_fails_too(box: Box) -> None:
+    fence = box.running().fence
+    gate = threading.Event()
+    box.store._writer.submit(lambda _: gate.wait(30))  # type: ignore[attr-defined]
+    stale = box.store.run_write(Fence("j", "another"), told("first"))
+    behind = box.store.run_write(fence, told("second", after=stale))
+    gate.set()
+    for write in (stale, behind):
+        with pytest.raises(StaleRunError):
+            write.result()
+    assert "second" not in box.log()
+
+
 def test_a_write_behind_one_that_is_stored_is_stored(box: Box) -> None:
     fence = box.running().fence
     first = box.store.run_write(fence, told("first"))

@@ -133,10 +133,15 @@ class QueuedWrite(Generic[T]):
             callback(self._error)
 
     def carry_out(self, transaction: Transaction) -> T:
-        """Do it, in a transaction."""
-        if self._after is not None and self._after._error is not None:
-            raise self._after._error
-        return self._operation(transaction)
+        """Do it, in a transaction. Whether it failed, those behind it in the same batch know at once."""
+        self._error = None
+        try:
+            if self._after is not None and self._after._error is not None:
+                raise self._after._error
+            return self._operation(transaction)
+        except Exception as error:
+            self._error = error
+            raise
 
     def complete(self, result: Any, error: Exception | None) -> list[asyncio.Future[None]]:
         """Settle the write. Whom to wake, on their own loops."""
