@@ -1,7 +1,7 @@
 """Deletes what was checked, in one of the ways that there are, so that the database comes to a steady state."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import grpc
 from autopilot.v1 import job_service_pb2
@@ -13,13 +13,9 @@ Complain = Callable[[str, str], None]
 
 
 def clear(recorder: Recorder, rng: random.Random, batch: str, job_ids: Sequence[str], complain: Complain) -> None:
-    """Delete a batch's jobs. Some batches are left to expire, but for the jobs whose ids are used again."""
-    batch_s_own = [job_id for job_id in job_ids if job_id.startswith(batch)]
-    _one_by_one(recorder, batch, sorted(set(job_ids) - set(batch_s_own)), complain)
-    way = rng.choice((_one_by_one, _by_filter, _by_filter, _checkpoints_first, None))
-    if way is None:
-        return
-    way(recorder, batch, rng.sample(batch_s_own, len(batch_s_own)), complain)
+    """Delete a batch's jobs."""
+    way = rng.choice((_one_by_one, _by_filter, _checkpoints_first))
+    way(recorder, batch, rng.sample(job_ids, len(job_ids)), complain)
     if jobs := list_all(recorder, _of(batch)):
         complain("deleted_is_gone", f"batch {batch} was deleted, and {len(jobs)} of its jobs are listed")
     for job_id in rng.sample(job_ids, min(3, len(job_ids))):
@@ -27,9 +23,14 @@ def clear(recorder: Recorder, rng: random.Random, batch: str, job_ids: Sequence[
             complain("deleted_is_gone", f"job {job_id} was deleted, and is found")
 
 
-def _one_by_one(recorder: Recorder, _batch: str, job_ids: Sequence[str], _complain: Complain) -> None:
+def delete(recorder: Recorder, job_ids: Iterable[str]) -> None:
+    """Delete jobs one by one."""
     for job_id in job_ids:
         recorder.ask("DeleteJob", job_service_pb2.DeleteJobRequest(job_id=job_id, allow_missing=True))
+
+
+def _one_by_one(recorder: Recorder, _batch: str, job_ids: Sequence[str], _complain: Complain) -> None:
+    delete(recorder, job_ids)
 
 
 def _by_filter(recorder: Recorder, batch: str, job_ids: Sequence[str], complain: Complain) -> None:
@@ -47,7 +48,7 @@ def _checkpoints_first(recorder: Recorder, batch: str, job_ids: Sequence[str], c
         newest = recorder.status(job_id).checkpoint_id
         if [checkpoint.checkpoint_id for checkpoint in left] != [newest] * bool(newest):
             complain("deleted_is_gone", f"job {job_id} has {len(left)} checkpoints when all but the newest are pruned")
-    _one_by_one(recorder, batch, job_ids, complain)
+    delete(recorder, job_ids)
 
 
 def _prune(batch: str, *, dry_run: bool = False, checkpoints_only: bool = False) -> job_service_pb2.PruneJobsRequest:

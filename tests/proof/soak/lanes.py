@@ -4,7 +4,7 @@ stays bounded."""
 import random
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.proof.load.random_graphs import Outcome
 from tests.proof.load.time_travel import TimeTravel
 from tests.proof.load.workload import Workload
 from tests.proof.soak.browsing import browse
-from tests.proof.soak.clearing import clear
+from tests.proof.soak.clearing import clear, delete
 from tests.proof.soak.database import left_behind
 from tests.proof.soak.faults import Faults
 from tests.proof.soak.tally import Tally
@@ -26,6 +26,9 @@ JOBS, WATCHERS = 50, 12
 
 # A batch takes some ten seconds; one that takes so much longer will never end.
 BATCH_SECONDS = 180
+
+# One batch of so many is not deleted by a call.
+EXPIRES_ONE_IN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +57,9 @@ class Lane:
         number = 0
         while not over.is_set():
             number += 1
-            self._batch(f"{self._name}-{number}")
+            self._batch(f"{self._name}-{number}", expires=number % EXPIRES_ONE_IN == 0)
 
-    def _batch(self, batch: str) -> None:
+    def _batch(self, batch: str, *, expires: bool) -> None:
         folder = self._place.folder / batch
         before = self._place.faults.ended
         workload = self._workload(batch, folder)
@@ -65,6 +68,7 @@ class Lane:
             # How often the server may have been away.
             history.restarts = self._place.faults.begun - before
             self._judge(batch, history)
+            self._clear(batch, list(history.jobs), expires=expires)
         except Exception as error:
             # Whatever a client meets that it does not expect: the soak goes on, and fails in the end.
             workload.give_up()
@@ -108,8 +112,14 @@ class Lane:
     def _judge(self, batch: str, history: History) -> None:
         tally = self._place.tally
         tally.add(batch, history, check(history))
-        recorder = Recorder(self._place.address, History())
-        clear(recorder, self._rng, batch, list(history.jobs), tally.complain)
-        recorder.close()
         for what in left_behind(self._place.database):
             tally.complain("nothing_is_left_behind", what)
+
+    def _clear(self, batch: str, job_ids: Sequence[str], *, expires: bool) -> None:
+        recorder = Recorder(self._place.address, History())
+        # The actors' jobs have the same ids in each batch: they go at once.
+        own = [job_id for job_id in job_ids if job_id.startswith(batch)]
+        delete(recorder, set(job_ids) - set(own))
+        if not expires:
+            clear(recorder, self._rng, batch, own, self._place.tally.complain)
+        recorder.close()
