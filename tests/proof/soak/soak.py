@@ -70,7 +70,7 @@ class Soak:
         self._rng = random.Random(seed)
         seeds = self._rng.sample(range(1000), WORKFLOWS)
         self._server = ServerProcess(folder, config=write_config(folder, seeds), options=SERVER_OPTIONS)
-        self._tally = Tally(folder)
+        self._tally = Tally(folder, tell)
         self._faults = Faults(self._server, random.Random(self._rng.random()), self._tally.complain)
         self._sampler = Sampler(self._server.database, lambda: self._faults.pid)
         self._expected = outcomes(folder, seeds), outcomes_of_followers(folder, seeds)

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Tally:
 
     folder: Path
     """Where the histories go in which something does not hold."""
+    tell: Callable[[str], None] = print
+    """Told what does not hold, at once."""
     jobs: Counter[str] = field(default_factory=Counter)
     """By the state that they came to."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -57,6 +60,7 @@ class Tally:
             self.violations[check] += 1
             if len(self.texts[check]) < KEPT_TEXTS:
                 self.texts[check].append(what)
+                self.tell(f"{check}: {what}")
 
     def add(self, batch: str, history: History, found: dict[str, list[str]]) -> None:
         """Count a batch that was checked; keep its history when something was found."""
