@@ -33,7 +33,7 @@ test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal --ignore=tests/proof
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
-	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile tests/proof
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile tests/proof
 
 MINUTES ?= 5
 REPORT ?= soak-report
