@@ -12,8 +12,8 @@ from autopilot_client import Client
 from autopilot_client.cli.live import JobView
 from rich.console import Console
 
-from tests.proof.hostile import graphs
 from tests.proof.conftest import Tried
+from tests.proof.hostile import graphs
 from tests.proof.hostile.victim import HOSTILE_GRAPHS, Victim
 from tests.proof.server import AUTOPILOT
 

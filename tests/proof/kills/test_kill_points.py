@@ -54,6 +54,9 @@ SPECIAL_POINTS = [
     *(("close", moment, DRAIN) for moment in (BEFORE, AFTER)),
 ]
 
+# Runs that are made for a point before it is given up.
+MOST_RUNS = 3
+
 # Deaths some calls after a special one.
 LATER = ((1, 3), (6, 2), (9, 4))
 
@@ -89,7 +92,18 @@ def _live(scene: Scene, name: str, params: Mapping[str, str], counts: Counter[st
     since = params.get("since", "")
     deaths = enumerate(special_deaths(method, moment, since) if since else deaths_at(method, moment, counts[method]))
     drains = 2 if since == DRAIN else 0
-    return [scene.live(f"{name}-{number}", sabotages, drains=drains) for number, sabotages in deaths]
+    return [
+        run for number, sabotages in deaths for run in _until_one_died(scene, f"{name}-{number}", sabotages, drains)
+    ]
+
+
+def _until_one_died(scene: Scene, name: str, sabotages: list[Sabotage], drains: int) -> Iterator[Run]:
+    """A run whose jobs take another way may not come to the point: it tried nothing, and another one is made."""
+    for number in range(MOST_RUNS):
+        run = scene.live(f"{name}-{number}", sabotages, drains=drains)
+        yield run
+        if run.died_at:
+            return
 
 
 def special_deaths(method: str, moment: str, since: str) -> list[list[Sabotage]]:
