@@ -35,6 +35,9 @@ def test_a_line_a_state_change_with_what_identifies_it(server: ServerProcess, tm
     with Client(server.address, metadata=[("authorization", f"Bearer {text}")]) as client:
         job = client.submit("linear", {"items": [SECRET]}, context={"key": SECRET}, labels={"l": SECRET}, job_id="j")
         assert client.get(job.job_id, wait=60).state is JobState.SUCCEEDED
+        # Its line is written behind the answer.
+        while "job SUCCEEDED" not in server.log.read_text():
+            client.get(job.job_id)
     server.kill()
     moves = [line for line in lines(server) if str(line["event"]).startswith("job ")]
     assert [(line["event"], line.get("from_state"), line["attempt"]) for line in moves] == [
@@ -57,6 +60,8 @@ def test_a_failed_attempt_says_why_with_its_traceback(server: ServerProcess) -> 
     with server.client() as client:
         job = client.submit("third_time", {"items": []})
         assert client.get(job.job_id, wait=60).state is JobState.FAILED
+        while "job FAILED" not in server.log.read_text():
+            client.get(job.job_id)
     server.kill()
     failed = [line for line in lines(server) if line["event"] == "attempt failed"]
     assert failed[-1]["job_id"] == job.job_id
@@ -73,6 +78,8 @@ def test_a_traceback_shows_no_payload(tmp_path: Path, form: str) -> None:
     with server.client() as client:
         job = client.submit("third_time", {"items": [SECRET]}, context={"key": SECRET})
         assert client.get(job.job_id, wait=60).state is JobState.FAILED
+        while "job FAILED" not in server.log.read_text():
+            client.get(job.job_id)
     server.kill()
     told = server.log.read_text()
     assert "KeyError" in told
