@@ -1,10 +1,11 @@
 """Values of workflows as JSON text, whatever they are: a workflow's value never fails what tells of it."""
 
 import dataclasses
+import enum
 import json
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -83,6 +84,8 @@ def _converted(value: Any, deeper: int) -> Any:
             return _base64(bytes(value))
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {f.name: _plain(getattr(value, f.name), deeper) for f in dataclasses.fields(value)}
+        case enum.Enum():
+            return _plain(value.value, deeper)
         case Iterator():
             # It may be endless, and who made it wants to read it.
             return _described(value)
@@ -99,15 +102,38 @@ def _integer(value: int) -> Any:
 
 
 def _dumped(model: BaseModel) -> Any:
-    fields = {name: getattr(model, name) for name in type(model).model_fields}
-    if any(isinstance(value, Iterator) for value in fields.values()):
-        # pydantic would read it.
+    fields = dict(model)
+    if _holds_iterator(fields, 0):
+        # pydantic would read it, and never come back from an endless one.
         return fields
     try:
         return model.model_dump(mode="json")
     except (PydanticSerializationError, ValueError, TypeError):
         # A field that pydantic cannot write: each field by itself.
         return fields
+
+
+def _holds_iterator(value: Any, depth: int) -> bool:
+    """Whether an iterator is anywhere in what pydantic would write, or it is nested too deeply to say."""
+    if depth > MAX_DEPTH:
+        return True
+    inside: Iterable[Any]
+    match value:
+        case str() | bytes():
+            return False
+        case dict():
+            inside = value.values()
+        case list() | tuple() | deque() | Set():
+            inside = value
+        case BaseModel():
+            inside = dict(value).values()
+        case enum.Enum():
+            inside = [value.value]
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            inside = [getattr(value, field.name) for field in dataclasses.fields(value)]
+        case _:
+            return isinstance(value, Iterator)
+    return any(_holds_iterator(item, depth + 1) for item in inside)
 
 
 def _key(key: Any) -> str:

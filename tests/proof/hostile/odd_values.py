@@ -149,6 +149,12 @@ def counting() -> Iterator[int]:
     yield from itertools.count()
 
 
+class Endless(enum.Enum):
+    """Its value has no end."""
+
+    IT = itertools.count()
+
+
 def contains_itself() -> Any:
     loop: list[Any] = [1]
     loop.append({"again": loop})
@@ -176,6 +182,10 @@ HOSTILE = [
     BadField,
     counting,
     itertools.count,
+    lambda: Endless.IT,
+    lambda: Model(inner=[{"a": itertools.count()}]),
+    lambda: Model(inner=Data(itertools.count())),
+    lambda: HumanMessage("x", additional_kwargs={"a": (itertools.count(),)}),
     contains_itself,
     lambda: nested(100_000),
     lambda: 10**5000,

@@ -12,7 +12,7 @@ from autopilot_server.api.schema_check import SchemaChecks
 from autopilot_server.engine.payloads import event_payload
 from autopilot_server.engine.reports import Report
 from autopilot_server.engine.serializer import StrictSerializer
-from autopilot_server.engine.values import MAX_DEPTH, NotJsonError, to_json
+from autopilot_server.engine.values import MAX_DEPTH, NotJsonError, encodable, to_json
 from autopilot_server.jobs.job import Omitted, Payload
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, seed
@@ -146,7 +146,10 @@ def test_an_iterator_is_shown_and_not_read() -> None:
 @examples(1)
 @given(odd_values.ANYTHING)
 def test_a_checkpoint_restores_what_it_takes(tried: Tried, value: Any) -> None:
-    """The serializer refuses a value with an exception, or gives it back as the type that it was."""
+    """The serializer refuses a value with an exception, or gives it back as the type that it was.
+
+    Lone surrogates have no form in UTF-8: LangGraph stores a question mark for each.
+    """
     tried(odd_values=1)
     serializer = StrictSerializer(allowed_msgpack_modules=None)
     try:
@@ -156,7 +159,7 @@ def test_a_checkpoint_restores_what_it_takes(tried: Tried, value: Any) -> None:
         return
     restored = serializer.loads_typed(stored)
     if type(value) in (int, str, float, bool, bytes):
-        assert same(restored, value)
+        assert same(restored, encodable(value) if isinstance(value, str) else value)
 
 
 @pytest.mark.parametrize("fraction", [10**400, -(10**400), math.nan, math.inf, -0.5, 1.5, True, "1", None])
