@@ -8,10 +8,25 @@ GENERATOR := .venv-generate
 GENERATOR_BIN := $(GENERATOR)/bin
 GENERATOR_READY := $(GENERATOR)/.ready
 PROTOS := $(shell cd protos && find autopilot -name '*.proto' | sort)
-GENERATED := generated/python
+
+# What generates, and what it needs: a language whose tool is not there is left out, and that is said.
+TOOLS := .tools
+LANGUAGES := python go typescript rust
+TOOLCHAIN_python := $(PYTHON)
+TOOLCHAIN_go := go
+TOOLCHAIN_typescript := npm
+TOOLCHAIN_rust := cargo
+have = $(shell command -v $(TOOLCHAIN_$1))
+GENERATES := $(foreach language,$(LANGUAGES),$(if $(call have,$(language)),$(language)))
+LEFT_OUT := $(filter-out $(GENERATES),$(LANGUAGES))
+PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11
+PROTOC_GEN_GO_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+PROTOC_GEN_RUST := protoc-gen-prost@0.5.0 protoc-gen-tonic@0.5.0
+BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test proof mutations soak bench lint format generate check-generated breaking release-contract release-database clean
+SHELL := bash
+.PHONY: help setup demo test proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -65,16 +80,52 @@ $(GENERATOR_READY): protos/requirements.txt
 	$(GENERATOR_BIN)/python -m pip install --quiet --requirement protos/requirements.txt
 	@touch $(GENERATOR_READY)
 
-generate: $(GENERATOR_READY) ## Generate Python from the contract
-	rm -rf $(GENERATED)/autopilot
+generate: $(GENERATES:%=generate-%) ## Generate code from the contract, for each language whose tools are there
+	@$(foreach language,$(LEFT_OUT),echo "left out: generated/$(language), for want of $(TOOLCHAIN_$(language))";)
+
+# gRPC's Python plugin is part of its own protoc, and buf cannot call it.
+generate-python: $(GENERATOR_READY)
+	rm -rf generated/python/autopilot
 	$(GENERATOR_BIN)/python -m grpc_tools.protoc --proto_path=protos \
-		--python_out=$(GENERATED) --pyi_out=$(GENERATED) --grpc_python_out=$(GENERATED) \
-		--plugin=protoc-gen-mypy_grpc=$(GENERATOR_BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:$(GENERATED) \
+		--python_out=generated/python --pyi_out=generated/python --grpc_python_out=generated/python \
+		--plugin=protoc-gen-mypy_grpc=$(GENERATOR_BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:generated/python \
 		$(PROTOS)
 
+generate-go: $(GENERATOR_READY) $(TOOLS)/go/.ready
+	rm -rf generated/go/autopilot
+	$(BUF_GENERATE) --template buf.gen.go.yaml
+
+# No library for TypeScript brings google.rpc's error details along.
+generate-typescript: $(GENERATOR_READY) $(TOOLS)/typescript/.ready
+	rm -rf generated/typescript/autopilot generated/typescript/google
+	$(BUF_GENERATE) --template buf.gen.typescript.yaml
+	$(BUF_GENERATE) --template buf.gen.typescript.yaml ../$(TOOLS)/typescript/googleapis
+
+generate-rust: $(GENERATOR_READY) $(TOOLS)/rust/.ready
+	rm -rf generated/rust/autopilot
+	$(BUF_GENERATE) --template buf.gen.rust.yaml
+
+$(TOOLS)/go/.ready: Makefile
+	GOBIN=$(abspath $(TOOLS)/go) go install $(PROTOC_GEN_GO)
+	GOBIN=$(abspath $(TOOLS)/go) go install $(PROTOC_GEN_GO_GRPC)
+	@touch $@
+
+$(TOOLS)/typescript/.ready: protos/generators/package.json protos/generators/package-lock.json | $(GENERATOR_READY)
+	@mkdir -p $(TOOLS)/typescript/googleapis/google/rpc
+	cp $^ $(TOOLS)/typescript
+	cp $(GENERATOR)/lib/python*/site-packages/google/rpc/{status,error_details}.proto $(TOOLS)/typescript/googleapis/google/rpc
+	cd $(TOOLS)/typescript && npm ci --silent
+	@touch $@
+
+# A few minutes, once.
+$(TOOLS)/rust/.ready: Makefile
+	cargo install --quiet --locked --root $(TOOLS)/rust $(PROTOC_GEN_RUST)
+	@touch $@
+
 check-generated: generate ## Fail when the checked-in code is not what the contract generates
-	@test -z "$$(git status --porcelain -- $(GENERATED))" || \
-		{ git status --short -- $(GENERATED); echo "generated code is stale: run make generate and commit it"; exit 1; }
+	@test -z "$$(git status --porcelain -- generated)" || \
+		{ git status --short -- generated; echo "generated code is stale: run make generate and commit it"; exit 1; }
+	@$(foreach language,$(LEFT_OUT),echo "not run: generated/$(language), for want of $(TOOLCHAIN_$(language))";)
 
 breaking: $(GENERATOR_READY) ## Fail when the contract breaks clients of the last release
 	cd protos && ../$(GENERATOR_BIN)/buf breaking --against released/v1.binpb
@@ -87,4 +138,4 @@ release-database: $(READY) ## Keep a database of a release, which later ones mus
 	$(BIN)/python -m tests.storage.record_database
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(GENERATOR) .demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(GENERATOR) $(TOOLS) .demo .pytest_cache .mypy_cache .ruff_cache

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61utopilot/v1/error_reason.proto\x12\x0c\x61utopilot.v1*\xf1\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\"\n\x1e\x45RROR_REASON_PAYLOAD_TOO_LARGE\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12#\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_JOB_NOT_FOUND\x10\x05\x12#\n\x1f\x45RROR_REASON_WORKFLOW_NOT_FOUND\x10\x06\x12%\n!ERROR_REASON_CHECKPOINT_NOT_FOUND\x10\x07\x12#\n\x1f\x45RROR_REASON_JOB_ALREADY_EXISTS\x10\x08\x12#\n\x1f\x45RROR_REASON_JOB_STATE_CONFLICT\x10\t\x12&\n\"ERROR_REASON_INTERRUPT_NOT_PENDING\x10\n\x12\x1c\n\x18\x45RROR_REASON_THREAD_BUSY\x10\x0b\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\x0c\x12&\n\"ERROR_REASON_SEQUENCE_OUT_OF_RANGE\x10\r\x12\x1f\n\x1b\x45RROR_REASON_LIMIT_EXCEEDED\x10\x0e\x12 \n\x1c\x45RROR_REASON_SERVER_DRAINING\x10\x0f\x12$\n ERROR_REASON_STORAGE_UNAVAILABLE\x10\x10\x12\x1f\n\x1b\x45RROR_REASON_INTERNAL_ERROR\x10\x11\x12$\n ERROR_REASON_CREDENTIALS_INVALID\x10\x12\x12!\n\x1d\x45RROR_REASON_METHOD_FORBIDDEN\x10\x13\x12 \n\x1c\x45RROR_REASON_THREAD_ADVANCED\x10\x14\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61utopilot/v1/error_reason.proto\x12\x0c\x61utopilot.v1*\xf1\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\"\n\x1e\x45RROR_REASON_PAYLOAD_TOO_LARGE\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12#\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_JOB_NOT_FOUND\x10\x05\x12#\n\x1f\x45RROR_REASON_WORKFLOW_NOT_FOUND\x10\x06\x12%\n!ERROR_REASON_CHECKPOINT_NOT_FOUND\x10\x07\x12#\n\x1f\x45RROR_REASON_JOB_ALREADY_EXISTS\x10\x08\x12#\n\x1f\x45RROR_REASON_JOB_STATE_CONFLICT\x10\t\x12&\n\"ERROR_REASON_INTERRUPT_NOT_PENDING\x10\n\x12\x1c\n\x18\x45RROR_REASON_THREAD_BUSY\x10\x0b\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\x0c\x12&\n\"ERROR_REASON_SEQUENCE_OUT_OF_RANGE\x10\r\x12\x1f\n\x1b\x45RROR_REASON_LIMIT_EXCEEDED\x10\x0e\x12 \n\x1c\x45RROR_REASON_SERVER_DRAINING\x10\x0f\x12$\n ERROR_REASON_STORAGE_UNAVAILABLE\x10\x10\x12\x1f\n\x1b\x45RROR_REASON_INTERNAL_ERROR\x10\x11\x12$\n ERROR_REASON_CREDENTIALS_INVALID\x10\x12\x12!\n\x1d\x45RROR_REASON_METHOD_FORBIDDEN\x10\x13\x12 \n\x1c\x45RROR_REASON_THREAD_ADVANCED\x10\x14\x42i\n\x1aio.github.autopilotjobs.v1P\x01ZIgithub.com/autopilot-jobs/autopilot/generated/go/autopilot/v1;autopilotv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'autopilot.v1.error_reason_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.autopilotjobs.v1P\001ZIgithub.com/autopilot-jobs/autopilot/generated/go/autopilot/v1;autopilotv1'
   _globals['_ERRORREASON']._serialized_start=50
   _globals['_ERRORREASON']._serialized_end=803
 # @@protoc_insertion_point(module_scope)
