@@ -170,6 +170,7 @@ def test_jobs_from_before_there_were_tenants_are_those_of_the_one_without_a_name
                 ("CREATE INDEX jobs_by_time ", "CREATE INDEX jobs_by_state ", "CREATE INDEX jobs_by_workflow ")
             ):
                 connection.execute(line)
+        connection.execute("DROP TABLE encryption_keys")
         connection.execute("PRAGMA user_version = 1")
     box.open()
     for fields in FILTERS.values():
