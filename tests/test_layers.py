@@ -15,7 +15,7 @@ PROMETHEUS = {"prometheus_client"}
 
 PARTS_OF_THE_APP = {
     *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *("access", "logs", "observer", "pulse", "metrics", "readiness"),
+    *("access", "logs", "observer", "pulse", "metrics", "readiness", "reloading"),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "observer": set(),
     "pulse": {"observer"},
     "readiness": set(),
+    "reloading": {"readiness"},
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
     "access": {"jobs", "config"},
     "logs": {"jobs", "storage"},
@@ -35,8 +36,9 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "pulse", *LANGGRAPH, *SQL},
     "api": {"access", "jobs", "doorbell", "config", "storage", "observer", "supervision", *GRPC},
     "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
-    "maintenance": {"storage", "config", "jobs"},
-    "token_commands": {"access", "config"},
+    "spans": set(),
+    "maintenance": {"storage", "config", "jobs", "spans"},
+    "token_commands": {"access", "config", "spans"},
     "cli": {"app", "logs", "maintenance", "token_commands", "config", "jobs"},
 }
 PARTS = set(ALLOWED)

@@ -35,6 +35,7 @@ from autopilot_server.metrics import Metrics, MetricsServer, Sources
 from autopilot_server.observer import Observer
 from autopilot_server.pulse import Pulse
 from autopilot_server.readiness import tell_supervisor
+from autopilot_server.reloading import Reloadable, Reloads
 from autopilot_server.storage import UNUSABLE, cannot_use, database_path, open_store
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
@@ -70,7 +71,7 @@ class App:
         self.port = port
 
     @classmethod
-    async def start(cls, settings: Settings) -> "App":
+    async def start(cls, settings: Settings, reloads: Reloads) -> "App":
         """Load the workflows, open the database, take up what a dead process left, and serve.
 
         StartupError, with one line for the operator, when any of it cannot be done.
@@ -80,7 +81,8 @@ class App:
         if settings.metrics_listen:
             listen_address(settings.metrics_listen, "--metrics-listen")
         database_path(settings.database)
-        authenticators = _authenticators(settings)
+        tokens, provider_keys = _token_file(settings), _provider_keys(settings)
+        authenticators = _authenticators(settings, tokens, provider_keys)
         allowed = allowed_types(settings.allowed_types)
         registry = Registry.load(Path(settings.config))
         _check_classes(allowed or ())
@@ -135,6 +137,7 @@ class App:
             store.close()
             raise
         engine.start()
+        reloads.start(_reloadables(tokens, provider_keys, api.certificates))
         app = cls(settings=settings, store=store, api=api, engine=engine, memory=memory, metrics=metrics, port=port)
         pruner = Pruner(store=store, interval_seconds=settings.prune_interval_seconds)
         app._in_background(deadlines, pruner, Pulse("server", observer))
@@ -190,28 +193,40 @@ def _serve_metrics(
     return server
 
 
-def _authenticators(settings: Settings) -> Authenticators:
-    """Those that the settings name. StartupError."""
-    found: list[Authenticator] = []
-    if settings.token_file:
-        found.append(TokenFile(Path(settings.token_file)))
-    if settings.oidc_issuer or settings.oidc_audience:
-        found.append(_jwt_bearer(settings))
-    return Authenticators(found)
+def _token_file(settings: Settings) -> TokenFile | None:
+    """The one that the settings name. StartupError."""
+    return TokenFile(Path(settings.token_file)) if settings.token_file else None
 
 
-def _jwt_bearer(settings: Settings) -> JwtBearer:
+def _provider_keys(settings: Settings) -> ProviderKeys | None:
+    """Those of the provider that the settings name. StartupError."""
+    if not settings.oidc_issuer and not settings.oidc_audience:
+        return None
     for name, value in (("--oidc-issuer", settings.oidc_issuer), ("--oidc-audience", settings.oidc_audience)):
         if not value:
             # Without an audience, whatever the provider signed for any service would be taken.
             raise StartupError(f"--oidc-issuer and --oidc-audience go together: {name} is missing")
-    provider = Provider(
-        issuer=settings.oidc_issuer,
-        audience=settings.oidc_audience,
-        tenant_claim=settings.oidc_tenant_claim,
-        grants_claim=settings.oidc_grants_claim,
-    )
-    return JwtBearer(provider, ProviderKeys(settings.oidc_issuer))
+    return ProviderKeys(settings.oidc_issuer)
+
+
+def _authenticators(settings: Settings, tokens: TokenFile | None, provider_keys: ProviderKeys | None) -> Authenticators:
+    found: list[Authenticator] = []
+    if tokens is not None:
+        found.append(tokens)
+    if provider_keys is not None:
+        provider = Provider(
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            tenant_claim=settings.oidc_tenant_claim,
+            grants_claim=settings.oidc_grants_claim,
+        )
+        found.append(JwtBearer(provider, provider_keys))
+    return Authenticators(found)
+
+
+def _reloadables(*parts: Reloadable | None) -> list[Reloadable]:
+    """Those that this server has."""
+    return [part for part in parts if part is not None]
 
 
 def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:
@@ -255,11 +270,14 @@ def _spare_collections() -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then stop in order."""
-    app = await App.start(settings)
-    _spare_collections()
-    stopped = asyncio.Event()
+    """Serve until SIGTERM, SIGINT or SIGQUIT, then stop in order. SIGHUP: read again what can change."""
+    stopped, reloads = asyncio.Event(), Reloads()
     loop = asyncio.get_running_loop()
+    # Before the database's lock is taken, by which others find this process. SIGQUIT may come again: it ends nothing.
+    loop.add_signal_handler(signal.SIGQUIT, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
+    app = await App.start(settings, reloads)
+    _spare_collections()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     host = settings.listen.rpartition(":")[0]

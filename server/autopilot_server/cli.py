@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import Field, fields
@@ -62,9 +63,12 @@ def _serve(**values: Any) -> None:
       autopilot serve
       autopilot serve --config flows/langgraph.json --database sqlite:////var/lib/autopilot/jobs.db
 
-    Stops on SIGTERM or Ctrl-C: running jobs drain to a checkpoint, and the next start goes on with them.
+    Stops on SIGTERM or Ctrl-C, or by autopilot drain: running jobs drain to a checkpoint, and the next start goes on
+    with them. SIGHUP reads tokens, keys and certificates again.
     """
     settings = _settings(values)
+    # Ends no server, also not one that has yet to come to what it reloads.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Imported here: the settings are shown and checked without loading LangGraph.
     from autopilot_server import app, logs
 
@@ -95,6 +99,13 @@ serve = _command()
 
 COMMANDS: dict[str | None, click.Command] = {
     command.name: command
-    for command in (serve, maintenance.backup, maintenance.restore, maintenance.check, token_commands.token)
+    for command in (
+        serve,
+        maintenance.backup,
+        maintenance.restore,
+        maintenance.check,
+        maintenance.drain,
+        token_commands.token,
+    )
 }
 """Those of the command line `autopilot` that need the server's package."""

@@ -1,4 +1,4 @@
-"""The commands for a database: `autopilot backup`, `autopilot restore`, `autopilot check`."""
+"""The commands for a database: `autopilot backup`, `restore`, `check`, `drain`."""
 
 import json
 import sys
@@ -10,17 +10,21 @@ from typing import Any
 
 import click
 
+from autopilot_server import spans
 from autopilot_server.config import Settings, environment_name
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.storage import database_path
 from autopilot_server.storage.sqlite.backup import back_up
 from autopilot_server.storage.sqlite.backup import restore as put_back
-from autopilot_server.storage.sqlite.check import INVARIANTS
+from autopilot_server.storage.sqlite.check import INVARIANTS, unfinished
 from autopilot_server.storage.sqlite.check import check as find_violations
+from autopilot_server.storage.sqlite.owner import Owner, find_owner
 
-# As `autopilot serve`: what was given cannot be used. And for `check`: something does not hold.
+# As `autopilot serve`: what was given cannot be used. For `check`: something does not hold. For `drain`, as for all
+# calls to a server: it took longer than --timeout.
 EXIT_USAGE = 2
 EXIT_FOUND = 1
+EXIT_TIMEOUT = 8
 
 
 def _on_database(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,3 +106,53 @@ def check(database: str, as_json: bool) -> None:
         held = ", ".join(invariant.name for invariant in INVARIANTS)
         click.echo(f"autopilot: {path}: {f'{len(found)} findings' if found else f'all holds (file, {held})'}")
     sys.exit(EXIT_FOUND if found else 0)
+
+
+@click.command()
+@_on_database
+@click.option("--timeout", callback=spans.seconds, metavar="SPAN", help="As 90s or 5m. Default: as long as it takes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def drain(database: str, timeout: int | None, as_json: bool) -> None:
+    """Stop the server of a database in order, wait for its end, and say which jobs are left.
+
+    \b
+      autopilot drain --database sqlite:////var/lib/autopilot/jobs.db --timeout 60s
+
+    The server takes no new jobs, running ones stop at their next checkpoint, or where they are after its
+    --drain-seconds; the next start goes on with them. A supervisor may start it again at once: tell systemd instead
+    (systemctl stop autopilot), which does the same.
+
+    \b
+    Exit codes:
+      0  no server uses the database any more, or none did
+      2  the database, or who uses it, cannot be found
+      8  the server had not ended within --timeout; it goes on draining
+    """
+    with _reported():
+        path = database_path(database)
+        owner = find_owner(path)
+        if owner is not None:
+            _end(owner, timeout)
+        left = unfinished(path)
+    _show_left(path, None if owner is None else owner.pid, left, as_json=as_json)
+
+
+def _end(owner: Owner, timeout: int | None) -> None:
+    owner.drain()
+    ended = owner.ended(timeout)
+    owner.close()
+    if not ended:
+        click.echo(f"autopilot: the server (process {owner.pid}) still drains after {timeout} s", err=True)
+        sys.exit(EXIT_TIMEOUT)
+
+
+def _show_left(path: Path, pid: int | None, left: list[tuple[str, str, int]], *, as_json: bool) -> None:
+    if as_json:
+        jobs = [{"workflow": workflow, "state": state, "jobs": number} for workflow, state, number in left]
+        click.echo(json.dumps({"ended": pid, "left": jobs}, ensure_ascii=False))
+        return
+    what = f"no server uses {path}" if pid is None else f"the server of {path} (process {pid}) has ended"
+    total = sum(number for _, _, number in left)
+    click.echo(f"autopilot: {what}; {f'unfinished jobs, for the next start: {total}' if total else 'no job is left'}")
+    for workflow, state, number in left:
+        click.echo(f"  {number} {state} of {workflow}")

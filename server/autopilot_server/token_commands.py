@@ -1,7 +1,6 @@
 """The commands for bearer tokens: `autopilot token create`, `revoke`, `list`."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,15 +11,13 @@ from typing import Any
 
 import click
 
+from autopilot_server import spans
 from autopilot_server.access.identity import Grant, GrantError, Identity
 from autopilot_server.access.tokens import Token, TokenFileError, change_tokens, new_token, read_tokens
 from autopilot_server.config import environment_name
 
 # As `autopilot serve`: what was given cannot be used.
 EXIT_USAGE = 2
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SPAN = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 
 
 def _on_file(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,15 +40,6 @@ def _grant(_context: click.Context, _parameter: click.Parameter, values: tuple[s
         except GrantError as error:
             raise click.BadParameter(str(error)) from error
     return tuple(grants)
-
-
-def _span(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    found = _SPAN.fullmatch(value)
-    if found is None:
-        raise click.BadParameter(f"{value!r} is no span of time: give a number and a unit, as 90d, 12h, 30m or 45s")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 @contextmanager
@@ -87,7 +75,9 @@ def token() -> None:
     metavar="RIGHTS[:WORKFLOWS]",
     help="What it may do: some of submit, read, control, admin, on all workflows or those of a pattern with * and ?.",
 )
-@click.option("--expires-in", callback=_span, metavar="SPAN", help="As 90d, 12h or 30m. Default: it never expires.")
+@click.option(
+    "--expires-in", callback=spans.seconds, metavar="SPAN", help="As 90d, 12h or 30m. Default: it never expires."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def create(
     name: str, token_file: Path, tenant: str, grants: tuple[Grant, ...], expires_in: int | None, as_json: bool

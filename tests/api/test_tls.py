@@ -12,7 +12,7 @@ import pytest
 import trustme
 from autopilot_client import Client, ServerUnreachable, tls_credentials
 from autopilot_server.api.listening import check_listening
-from autopilot_server.api.tls import server_credentials
+from autopilot_server.api.tls import Certificates
 from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import StartupError
 
@@ -133,7 +133,7 @@ def test_renewed_certificates_are_served_without_a_restart(server: ServerProcess
 
 def refused(**settings: object) -> str:
     with pytest.raises(StartupError) as error:
-        server_credentials(Settings(**settings))  # type: ignore[arg-type]
+        Certificates.of(Settings(**settings))  # type: ignore[arg-type]
     return str(error.value)
 
 

@@ -124,6 +124,8 @@ class _UnknownKeyError(jwt.InvalidTokenError):
 class ProviderKeys:
     """The keys that a provider publishes, fetched on a thread of their own again and again."""
 
+    name = "OIDC issuer's keys"
+
     def __init__(self, issuer: str) -> None:
         """Fetch them. StartupError."""
         self._issuer = issuer
@@ -133,6 +135,8 @@ class ProviderKeys:
         except _FetchError as error:
             raise StartupError(f"cannot use --oidc-issuer {issuer}: {error}") from error
         self._wanted, self._closed = threading.Event(), threading.Event()
+        # Keys that were fetched later are not followed by older ones.
+        self._fetching = threading.Lock()
         self._fetched = time.monotonic()
         threading.Thread(target=self._main, name="oidc keys", daemon=True).start()
 
@@ -143,6 +147,13 @@ class ProviderKeys:
             self._wanted.set()
             raise _UnknownKeyError
         return key
+
+    def reload(self) -> str:
+        """Fetch them now. An error when they cannot be had."""
+        with self._fetching:
+            self._fetched = time.monotonic()
+            self._keys = _fetch_keys(self._issuer)
+            return f"{len(self._keys)} keys"
 
     def close(self) -> None:
         """Fetch no more."""
@@ -158,15 +169,14 @@ class ProviderKeys:
                 self._refresh()
 
     def _refresh(self) -> None:
-        self._fetched = time.monotonic()
+        known = self._keys.keys()
         try:
-            keys = _fetch_keys(self._issuer)
+            self.reload()
         except _FetchError as error:
             log.warning("the OIDC issuer's keys cannot be fetched, the old ones stay: %s", error)
             return
-        if keys.keys() != self._keys.keys():
-            log.info("the OIDC issuer has other keys now, %d in all", len(keys))
-        self._keys = keys
+        if self._keys.keys() != known:
+            log.info("the OIDC issuer has other keys now, %d in all", len(self._keys))
 
 
 # --- the provider's documents ---

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -173,9 +174,13 @@ _Version = tuple[int, int, int]
 class TokenFile:
     """Knows the callers whose tokens are in a file, as it is now: it is read again when it has changed."""
 
+    name = "token file"
+
     def __init__(self, path: Path, *, clock: Clock = time.time) -> None:
         """Read the file. StartupError."""
         self._path, self._clock = path, clock
+        # The server's loop and a reload read it: whoever looked last has the last word.
+        self._lock = threading.Lock()
         try:
             self._version = self._look()
             if os.stat(path).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -205,21 +210,29 @@ class TokenFile:
         found = os.stat(self._path)
         return found.st_mtime_ns, found.st_ino, found.st_size
 
+    def reload(self) -> str:
+        """Read the file again, also one that looks the same. TokenFileError, OSError."""
+        with self._lock:
+            self._version = self._look()
+            self._tokens = _by_digest(read_tokens(self._path))
+            return f"{len(self._tokens)} tokens"
+
     def _refresh(self) -> None:
         """Read the file again when it is another. One that is broken or gone leaves all as it was."""
-        try:
-            version = self._look()
-        except OSError:
-            version = (0, 0, 0)
-        if version == self._version:
-            return
-        self._version = version
-        try:
-            self._tokens = _by_digest(read_tokens(self._path))
-        except (OSError, TokenFileError) as error:
-            log.error("the token file cannot be read, the tokens stay as they were: %s", error)
-        else:
-            log.info("the token file was read again: %d tokens", len(self._tokens))
+        with self._lock:
+            try:
+                version = self._look()
+            except OSError:
+                version = (0, 0, 0)
+            if version == self._version:
+                return
+            self._version = version
+            try:
+                self._tokens = _by_digest(read_tokens(self._path))
+            except (OSError, TokenFileError) as error:
+                log.error("the token file cannot be read, the tokens stay as they were: %s", error)
+            else:
+                log.info("the token file was read again: %d tokens", len(self._tokens))
 
 
 def _by_digest(tokens: Sequence[Token]) -> dict[str, Token]:

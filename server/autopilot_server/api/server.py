@@ -17,7 +17,7 @@ from autopilot_server.api.errors import ErrorInterceptor
 from autopilot_server.api.hub import Hub
 from autopilot_server.api.listening import check_listening
 from autopilot_server.api.service import JobService, ReadValues
-from autopilot_server.api.tls import server_credentials
+from autopilot_server.api.tls import Certificates
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
@@ -65,8 +65,9 @@ class ApiServer:
         authenticators: Authenticators,
         observer: Observer,
     ) -> None:
-        """Prepare; nothing listens before `start`."""
+        """Prepare; nothing listens before `start`. StartupError when the certificates cannot be used."""
         self._settings, self._authenticators, self._observer = settings, authenticators, observer
+        self.certificates = Certificates.of(settings)
         self._hub = Hub(doorbell)
         self._converters = Converters()
         self.service = JobService(
@@ -163,11 +164,10 @@ class ApiServer:
 
     def _add_port(self, server: grpc.aio.Server, address: str) -> int:
         """The port; 0 when it cannot be had."""
-        credentials = server_credentials(self._settings)
         try:
-            if credentials is None:
+            if self.certificates is None:
                 return server.add_insecure_port(address)
-            return server.add_secure_port(address, credentials)
+            return server.add_secure_port(address, self.certificates.credentials())
         except RuntimeError:
             return 0
 

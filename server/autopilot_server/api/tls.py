@@ -73,51 +73,71 @@ def _checked(flags: str, load: Callable[[ssl.SSLContext], object]) -> None:
         raise OSError(f"{flags}: {error.strerror or error}") from error
 
 
-def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """TLS as the settings want it; None for plain text. StartupError when the certificates cannot be used."""
-    files = CertificateFiles.of(settings)
-    if files is None:
-        return None
-    try:
-        certificates = _Certificates(files)
-    except OSError as error:
-        raise StartupError(f"cannot serve TLS: {error}") from error
-    # None for "unchanged" is documented by gRPC and missing in its types.
-    changed: Any = certificates.changed
-    return grpc.dynamic_ssl_server_credentials(
-        certificates.first, changed, require_client_authentication=files.client_ca is not None
-    )
+class Certificates:
+    """Those that new connections get. It is looked whether the files have changed, as connections are made."""
 
-
-class _Certificates:
-    """Looks whether the files have changed, for each connection that is made."""
+    name = "TLS certificates"
 
     def __init__(self, files: CertificateFiles) -> None:
+        """Read the files. OSError, with a reason for people."""
         self._files = files
         self._state = files.state()
-        self.first = files.read()
+        self._current = files.read()
         self._lock = threading.Lock()
         self._next_look = 0.0
         self._complaint = ""
 
-    def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """The new certificates, once they are there as a whole; None: go on with those that gRPC has."""
-        with self._lock:
-            if time.monotonic() < self._next_look:
-                return None
-            self._next_look = time.monotonic() + LOOK_SECONDS
-            try:
-                state = self._files.state()
-                if state == self._state:
+    @classmethod
+    def of(cls, settings: Settings) -> "Certificates | None":
+        """As the settings want them; None for plain text. StartupError when they cannot be used."""
+        files = CertificateFiles.of(settings)
+        if files is None:
+            return None
+        try:
+            return cls(files)
+        except OSError as error:
+            raise StartupError(f"cannot serve TLS: {error}") from error
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For one server of gRPC, which asks for each connection whether there are others."""
+        given = self._current
+
+        def changed() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal given
+            with self._lock:
+                self._look()
+                if given is self._current:
                     return None
-                certificates = self._files.read()
-            except OSError as error:
-                # A renewal that is half done, or broken. The old ones serve on; a later connection looks again.
-                self._complain(str(error))
-                return None
-            self._state, self._complaint = state, ""
-            log.info("TLS certificates are read again")
-            return certificates
+                given = self._current
+                return given
+
+        # None for "unchanged" is documented by gRPC and missing in its types.
+        fetcher: Any = changed
+        with_client_ca = self._files.client_ca is not None
+        return grpc.dynamic_ssl_server_credentials(given, fetcher, require_client_authentication=with_client_ca)
+
+    def reload(self) -> str:
+        """Read the files again, also when they look the same. OSError."""
+        with self._lock:
+            self._read(self._files.state())
+        return "new connections get those that are there now"
+
+    def _look(self) -> None:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        try:
+            state = self._files.state()
+            if state != self._state:
+                self._read(state)
+                log.info("TLS certificates are read again")
+        except OSError as error:
+            # A renewal that is half done, or broken. The old ones serve on; a later connection looks again.
+            self._complain(str(error))
+
+    def _read(self, state: tuple[tuple[int, int, int], ...]) -> None:
+        self._current = self._files.read()
+        self._state, self._complaint = state, ""
 
     def _complain(self, why: str) -> None:
         if why != self._complaint:

@@ -26,6 +26,7 @@ SERVER_COMMANDS = {
     "backup": "Copy a server's database (needs pip install '.[server]').",
     "restore": "Put a copy back (needs pip install '.[server]').",
     "check": "Verify a database (needs pip install '.[server]').",
+    "drain": "Stop a database's server in order (needs pip install '.[server]').",
     "token": "Make and revoke bearer tokens (needs pip install '.[server]').",
 }
 

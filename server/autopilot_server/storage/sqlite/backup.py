@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.storage.sqlite.check import damage, reading, schema_version
-from autopilot_server.storage.sqlite.lock import ServerLock
+from autopilot_server.storage.sqlite.lock import RESTORES, ServerLock
 from autopilot_server.storage.sqlite.migrations import migrations
 
 # SQLite's files beside the database: its log, and the index of the log.
@@ -31,7 +31,7 @@ def restore(backup: Path, database: Path, *, replace: bool) -> Path | None:
     With `replace`, a database that is there is kept under another name, which is returned. StartupError when a server
     uses the place, when something is there and `replace` is not said, or when the backup cannot be used.
     """
-    lock = ServerLock(database)
+    lock = ServerLock(database, purpose=RESTORES)
     try:
         if database.exists() and not replace:
             raise StartupError(f"{database} exists already: --replace keeps it under another name")

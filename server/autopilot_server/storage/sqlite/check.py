@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.states import UNFINISHED, JobState
 from autopilot_server.jobs.tenants import SEPARATOR
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.migrations import migrations
@@ -59,6 +60,14 @@ def check(path: Path) -> list[Finding]:
                 f"{len(migrations())}: use the version that wrote it, or start this one on it once"
             )
         return list(damage(connection)) or list(_violations(connection))
+
+
+def unfinished(path: Path) -> list[tuple[str, str, int]]:
+    """Of how many jobs a database knows that are not finished: workflow, state, number. StartupError."""
+    with reading(path) as connection:
+        schema_version(connection, path)
+        counts = [(row[0], JobState(row[1]), row[2]) for row in connection.execute(SQL.job_count_by_state)]
+    return [(workflow, state.name, jobs) for workflow, state, jobs in counts if state in UNFINISHED]
 
 
 @contextmanager

@@ -6,18 +6,25 @@ from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
 
+# What the file says behind the process's number when it is no server that has the lock.
+RESTORES = "restores"
+
+
+def lock_path(database: Path) -> Path:
+    """A file of its own beside the database.
+
+    Never the database file itself: closing a second descriptor of it would drop SQLite's own locks.
+    """
+    return database.with_name(database.name + ".lock")
+
 
 class ServerLock:
-    """An exclusive lock on a file of its own beside the database; the kernel frees it when the process ends.
+    """An exclusive lock; the kernel frees it when the process ends. Its file tells which process that is."""
 
-    Never on the database file itself: closing a second descriptor of it would drop SQLite's own locks.
-    """
-
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, purpose: str = "") -> None:
         """Take the lock. StartupError when another process has it, or the file cannot be made."""
-        path = database.with_name(database.name + ".lock")
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(lock_path(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StartupError(
                 f"cannot write beside the database {database}: {error.strerror}; choose another place with --database"
@@ -27,15 +34,24 @@ class ServerLock:
         except OSError:
             owner = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            raise StartupError(
-                f"the database {database} is in use by another server (process {owner or 'unknown'}): stop it, or "
-                "choose another file with --database"
-            ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+            raise StartupError(_in_use(database, owner)) from None
+        # Never empty in between: who reads it always finds a process.
+        line = f"{os.getpid()} {purpose}".strip().encode() + b"\n"
+        os.pwrite(self._descriptor, line, 0)
+        os.ftruncate(self._descriptor, len(line))
 
     def release(self) -> None:
         """Free the lock. Idempotent."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _in_use(database: Path, owner: str) -> str:
+    process, _, purpose = owner.partition(" ")
+    if purpose == RESTORES:
+        return f"a backup is being restored to {database} (process {process}): wait for its end"
+    return (
+        f"the database {database} is in use by another server (process {process or 'unknown'}): stop it, or choose "
+        "another file with --database"
+    )
