@@ -1,4 +1,4 @@
-"""The commands for bearer tokens: `autopilot token create`, `revoke`, `list`."""
+"""The commands for bearer tokens and client certificates: `autopilot token create`, `revoke`, `list`."""
 
 import json
 import sys
@@ -12,8 +12,16 @@ from typing import Any
 import click
 
 from autopilot_server import spans
+from autopilot_server.access.certificates import CertificateNameError
 from autopilot_server.access.identity import Grant, GrantError, Identity
-from autopilot_server.access.tokens import Token, TokenFileError, change_tokens, new_token, read_tokens
+from autopilot_server.access.tokens import (
+    Token,
+    TokenFileError,
+    change_tokens,
+    new_certificate,
+    new_token,
+    read_tokens,
+)
 from autopilot_server.config import environment_name
 
 # As `autopilot serve`: what was given cannot be used.
@@ -46,7 +54,7 @@ def _grant(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 def _reported() -> Iterator[None]:
     try:
         yield
-    except (TokenFileError, GrantError) as error:
+    except (TokenFileError, GrantError, CertificateNameError) as error:
         click.echo(f"autopilot: {error}", err=True)
         sys.exit(EXIT_USAGE)
     except OSError as error:
@@ -56,7 +64,7 @@ def _reported() -> Iterator[None]:
 
 @click.group()
 def token() -> None:
-    """Bearer tokens: who may call a server that was started with --token-file."""
+    """Bearer tokens and client certificates: who may call a server that was started with --token-file."""
 
 
 @token.command()
@@ -76,23 +84,43 @@ def token() -> None:
     help="What it may do: some of submit, read, control, admin, on all workflows or those of a pattern with * and ?.",
 )
 @click.option(
+    "--certificate",
+    metavar="KIND:NAME",
+    help="Make no token: the caller is known by its certificate, by this name of it, of kind uri, dns, email, cn or "
+    "subject. The server needs --tls-client-ca.",
+)
+@click.option(
     "--expires-in", callback=spans.seconds, metavar="SPAN", help="As 90d, 12h or 30m. Default: it never expires."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def create(
-    name: str, token_file: Path, tenant: str, grants: tuple[Grant, ...], expires_in: int | None, as_json: bool
+    name: str,
+    token_file: Path,
+    tenant: str,
+    grants: tuple[Grant, ...],
+    certificate: str | None,
+    expires_in: int | None,
+    as_json: bool,
 ) -> None:
-    """Make a token for NAME, and print it: nobody can show it again.
+    """Make a token for NAME, and print it: nobody can show it again. Or an entry for its certificate.
 
     \b
       autopilot token create ci --token-file tokens.json --tenant acme --expires-in 90d
       autopilot token create dashboard --token-file tokens.json --grant read:invoice-*
+      autopilot token create billing --token-file tokens.json --certificate uri:spiffe://example.org/billing
 
-    A running server knows it at once. The file holds only its hash.
+    A running server knows it at once. The file holds only a token's hash. A certificate's name has one entry: a new one
+    takes the place of the one that is there.
     """
     with _reported():
+        identity = Identity(name, tenant, grants)
         expires = None if expires_in is None else int(time.time()) + expires_in
-        text, kept = new_token(Identity(name, tenant, grants), expires=expires)
+        if certificate is not None:
+            _print_entry(
+                _keep_certificate(token_file, new_certificate(identity, certificate, expires=expires)), as_json
+            )
+            return
+        text, kept = new_token(identity, expires=expires)
         change_tokens(token_file, lambda tokens: (*tokens, kept))
     if as_json:
         click.echo(json.dumps(_shown(kept) | {"token": text}, ensure_ascii=False))
@@ -104,11 +132,24 @@ def create(
     )
 
 
+def _keep_certificate(token_file: Path, kept: Token) -> Token:
+    """Put an entry into the file, in place of the one of the same certificate."""
+
+    def with_it(tokens: tuple[Token, ...]) -> list[Token]:
+        return [*(each for each in tokens if each.certificate != kept.certificate), kept]
+
+    change_tokens(token_file, with_it)
+    return kept
+
+
 @token.command()
 @click.argument("token_id")
 @_on_file
 def revoke(token_id: str, token_file: Path) -> None:
-    """Forget a token, by the id that `autopilot token list` shows. Open watches of it end within a second or so."""
+    """Forget a token or a certificate, by the id that `autopilot token list` shows.
+
+    Its open watches end within a second or so.
+    """
     known: list[Token] = []
 
     def without(tokens: tuple[Token, ...]) -> list[Token]:
@@ -122,24 +163,33 @@ def revoke(token_id: str, token_file: Path) -> None:
     if not known:
         click.echo(f"autopilot: {token_file} has no token {token_id!r}", err=True)
         sys.exit(EXIT_USAGE)
-    click.echo(f"autopilot: token {token_id} of {known[0].identity.name!r} is revoked")
+    click.echo(f"autopilot: {_kind(known[0])} {token_id} of {known[0].identity.name!r} is revoked")
 
 
 @token.command(name="list")
 @_on_file
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a token a line.")
 def list_tokens(token_file: Path, as_json: bool) -> None:
-    """Show the tokens: what they may do, and until when."""
+    """Show the tokens and certificates: what they may do, and until when."""
     with _reported():
         tokens = read_tokens(token_file)
     for each in tokens:
-        if as_json:
-            click.echo(json.dumps(_shown(each), ensure_ascii=False))
-        else:
-            grants = " ".join(_grant_text(grant) for grant in each.identity.grants)
-            click.echo(
-                f"{each.token_id}  {each.identity.name}  tenant {each.identity.tenant!r}  {grants}  {_life(each)}"
-            )
+        _print_entry(each, as_json)
+
+
+def _print_entry(kept: Token, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_shown(kept), ensure_ascii=False))
+        return
+    grants = " ".join(_grant_text(grant) for grant in kept.identity.grants)
+    certificate = f"certificate {kept.certificate}  " if kept.certificate else ""
+    click.echo(
+        f"{kept.token_id}  {kept.identity.name}  tenant {kept.identity.tenant!r}  {grants}  {certificate}{_life(kept)}"
+    )
+
+
+def _kind(kept: Token) -> str:
+    return "certificate" if kept.certificate else "token"
 
 
 def _shown(kept: Token) -> dict[str, Any]:
@@ -148,6 +198,7 @@ def _shown(kept: Token) -> dict[str, Any]:
         "name": kept.identity.name,
         "tenant": kept.identity.tenant,
         "grants": [_grant_text(grant) for grant in kept.identity.grants],
+        "certificate": kept.certificate or None,
         "created": _time(kept.created),
         "expires": None if kept.expires is None else _time(kept.expires),
     }

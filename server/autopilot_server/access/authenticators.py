@@ -9,22 +9,14 @@ from autopilot_server.jobs.errors import CredentialsInvalidError
 
 
 @dataclass(frozen=True, slots=True)
-class PeerCertificate:
-    """The certificate that the transport has verified of a client."""
-
-    common_name: str = ""
-    alternative_names: tuple[str, ...] = ()
-    """Of every kind: DNS names, URIs, mail addresses."""
-    pem: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Presented:
     """What a caller presents of itself. Its repr shows no secret."""
 
     bearer: str = field(default="", repr=False)
     """The token of `authorization: Bearer …`; empty when there was none."""
-    certificate: PeerCertificate | None = None
+    certificate: bytes = field(default=b"", repr=False)
+    """The certificate that the transport has verified, as PEM; empty when there was none. It counts for callers without
+    a token: a token is the narrower statement."""
     address: str = ""
     """Where the call comes from, as gRPC writes it: ipv4:127.0.0.1:40312."""
 
@@ -60,6 +52,8 @@ class Authenticators:
         for authenticator in self._authenticators:
             if (identity := authenticator.authenticate(presented)) is not None:
                 return identity
-        if not presented.bearer and presented.certificate is None:
+        if not presented.bearer and not presented.certificate:
             raise CredentialsInvalidError("This server needs credentials: call with 'authorization: Bearer TOKEN'.")
+        if not presented.bearer:
+            raise CredentialsInvalidError("The client certificate is not known here, and there is no token beside it.")
         raise CredentialsInvalidError("The credentials are not known here: they are wrong, were revoked, or expired.")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -85,9 +85,11 @@ class Identity:
     """Who calls. Two callers of a tenant see the same jobs, each as far as its grants go."""
 
     name: str
-    """For people and the log: the token's name, the certificate's subject."""
+    """For people, the log and the audit: the name of the token's entry, of the certificate's, the claim `sub`."""
     tenant: str
     grants: tuple[Grant, ...]
+    credential: str = field(default="", compare=False)
+    """By what it is known, for the audit: `token 5f0c2a91`."""
 
     def __post_init__(self) -> None:
         """Check the form. GrantError."""

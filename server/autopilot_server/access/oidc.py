@@ -80,7 +80,8 @@ class JwtBearer:
         if not isinstance(tenant, str):
             raise CredentialsInvalidError(f"The token has no claim {wanted!r}, which names the caller's tenant.")
         try:
-            return Identity(str(claims["sub"]), tenant, _grants(claims.get(self._provider.grants_claim)))
+            grants = _grants(claims.get(self._provider.grants_claim))
+            return Identity(str(claims["sub"]), tenant, grants, credential="jwt")
         except GrantError as error:
             raise CredentialsInvalidError(f"The token's claims cannot be used: {error}.") from None
 

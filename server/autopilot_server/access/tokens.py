@@ -1,4 +1,4 @@
-"""Bearer tokens, and the file that knows their hashes.
+"""Bearer tokens, and the file that knows their hashes, and what client certificates stand for.
 
 A token is 256 random bits, so its SHA-256 can be stored and looked up as it is: there is nothing to guess, and nothing
 that takes longer the more of a guess is right. The file is JSON, replaced as a whole under a lock, and holds no secret.
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from autopilot_server.access.authenticators import Presented
+from autopilot_server.access.certificates import Certificate, CertificateNameError, certificate_name
 from autopilot_server.access.identity import Grant, GrantError, Identity
 from autopilot_server.jobs.errors import CredentialsInvalidError, StartupError
 
@@ -43,13 +44,19 @@ class TokenFileError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """What the file keeps of a token. Times are whole seconds since 1970-01-01 UTC."""
+    """What the file keeps of a token, or of a certificate in place of one.
+
+    Times are whole seconds since 1970-01-01 UTC.
+    """
 
     token_id: str
     """Names it to `autopilot token revoke`, and in the log."""
     identity: Identity
-    sha256: str
     created: int
+    sha256: str = ""
+    """Of the token; empty for a certificate."""
+    certificate: str = ""
+    """The certificate's name, see certificates.py; empty for a token."""
     expires: int | None = None
     """None: never."""
 
@@ -65,6 +72,19 @@ def new_token(identity: Identity, *, expires: int | None = None, clock: Clock = 
         expires=expires,
     )
     return text, kept
+
+
+def new_certificate(
+    identity: Identity, certificate: str, *, expires: int | None = None, clock: Clock = time.time
+) -> Token:
+    """What is kept of a certificate, by one of its names. CertificateNameError."""
+    return Token(
+        token_id=secrets.token_hex(4),
+        identity=identity,
+        certificate=certificate_name(certificate),
+        created=int(clock()),
+        expires=expires,
+    )
 
 
 def _digest(token: str) -> str:
@@ -87,7 +107,7 @@ def _parse(path: Path, data: bytes) -> tuple[Token, ...]:
         tokens = tuple(_load(entry) for entry in content["tokens"])
     except TokenFileError:
         raise
-    except GrantError as error:
+    except (GrantError, CertificateNameError) as error:
         raise TokenFileError(f"{path}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TokenFileError(f"{path} is no file of `autopilot token create` ({type(error).__name__})") from error
@@ -95,17 +115,20 @@ def _parse(path: Path, data: bytes) -> tuple[Token, ...]:
 
 
 def _load(entry: dict[str, Any]) -> Token:
-    if not _DIGEST.fullmatch(entry["sha256"]):
+    certificate = entry.get("certificate")
+    if certificate is None and not _DIGEST.fullmatch(entry["sha256"]):
         raise ValueError("sha256")
-    expires = entry.get("expires")
+    expires, token_id = entry.get("expires"), str(entry["id"])
     return Token(
-        token_id=str(entry["id"]),
+        token_id=token_id,
         identity=Identity(
             str(entry["name"]),
             entry["tenant"],
             tuple(Grant.of(grant["rights"], grant["workflows"]) for grant in entry["grants"]),
+            credential=f"{'token' if certificate is None else 'certificate'} {token_id}",
         ),
-        sha256=entry["sha256"],
+        sha256=entry["sha256"] if certificate is None else "",
+        certificate="" if certificate is None else certificate_name(certificate),
         created=int(entry["created"]),
         expires=None if expires is None else int(expires),
     )
@@ -117,7 +140,7 @@ def _dump(token: Token) -> dict[str, Any]:
         "name": token.identity.name,
         "tenant": token.identity.tenant,
         "grants": [{"rights": sorted(grant.rights), "workflows": grant.workflows} for grant in token.identity.grants],
-        "sha256": token.sha256,
+        **({"certificate": token.certificate} if token.certificate else {"sha256": token.sha256}),
         "created": token.created,
         "expires": token.expires,
     }
@@ -172,7 +195,7 @@ _Version = tuple[int, int, int]
 
 
 class TokenFile:
-    """Knows the callers whose tokens are in a file, as it is now: it is read again when it has changed."""
+    """Knows the callers whose tokens or certificates are in a file, as it is now: read again when it has changed."""
 
     name = "token file"
 
@@ -187,7 +210,7 @@ class TokenFile:
                 raise StartupError(
                     f"--token-file {path} can be written by others, who could make tokens: chmod go-w it"
                 )
-            self._tokens = _by_digest(read_tokens(path))
+            self._keep(read_tokens(path))
         except (OSError, TokenFileError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StartupError(
@@ -195,16 +218,39 @@ class TokenFile:
             ) from error
 
     def authenticate(self, presented: Presented) -> Identity | None:
-        """See Authenticator."""
+        """See Authenticator. Of a caller that has a token, good or not, the certificate is not looked at."""
+        if not presented.bearer and presented.certificate:
+            return self._of_certificate(Certificate.read(presented.certificate))
         if not TOKEN.fullmatch(presented.bearer):
             return None
         self._refresh()
         token = self._tokens.get(_digest(presented.bearer))
         if token is None:
             return None
-        if token.expires is not None and token.expires <= self._clock():
-            raise CredentialsInvalidError("The token has expired.")
+        self._check_age(token.expires, "The token has expired.")
         return token.identity
+
+    def _of_certificate(self, certificate: Certificate) -> Identity | None:
+        self._refresh()
+        # TLS looks at the time when a connection is made, and connections last.
+        self._check_age(certificate.not_after.timestamp(), "The client certificate has expired.")
+        entries = [self._certificates[name] for name in certificate.names if name in self._certificates]
+        if not entries:
+            return None
+        if len(entries) > 1:
+            raise CredentialsInvalidError("The client certificate has several entries here, by several of its names.")
+        self._check_age(entries[0].expires, "The entry of the client certificate has expired.")
+        return entries[0].identity
+
+    def _check_age(self, expires: float | None, message: str) -> None:
+        if expires is not None and expires <= self._clock():
+            raise CredentialsInvalidError(message)
+
+    def _keep(self, tokens: Sequence[Token]) -> int:
+        """How many there are."""
+        self._tokens = {token.sha256: token for token in tokens if token.sha256}
+        self._certificates = {token.certificate: token for token in tokens if token.certificate}
+        return len(tokens)
 
     def _look(self) -> _Version:
         found = os.stat(self._path)
@@ -214,8 +260,7 @@ class TokenFile:
         """Read the file again, also one that looks the same. TokenFileError, OSError."""
         with self._lock:
             self._version = self._look()
-            self._tokens = _by_digest(read_tokens(self._path))
-            return f"{len(self._tokens)} tokens"
+            return f"{self._keep(read_tokens(self._path))} tokens"
 
     def _refresh(self) -> None:
         """Read the file again when it is another. One that is broken or gone leaves all as it was."""
@@ -228,12 +273,8 @@ class TokenFile:
                 return
             self._version = version
             try:
-                self._tokens = _by_digest(read_tokens(self._path))
+                count = self._keep(read_tokens(self._path))
             except (OSError, TokenFileError) as error:
                 log.error("the token file cannot be read, the tokens stay as they were: %s", error)
             else:
-                log.info("the token file was read again: %d tokens", len(self._tokens))
-
-
-def _by_digest(tokens: Sequence[Token]) -> dict[str, Token]:
-    return {token.sha256: token for token in tokens}
+                log.info("the token file was read again: %d tokens", count)

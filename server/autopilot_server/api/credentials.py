@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from autopilot_server.access.authenticators import Authenticators, PeerCertificate, Presented
+from autopilot_server.access.authenticators import Authenticators, Presented
 from autopilot_server.access.identity import Identity, Right
 from autopilot_server.api.limits import RETRY_SECONDS
 from autopilot_server.jobs.errors import CredentialsInvalidError, FieldInvalidError, LimitExceededError, Violation
@@ -188,20 +188,10 @@ def _bearer(context: Context) -> str:
     return token.strip()
 
 
-def _certificate(context: Context) -> PeerCertificate | None:
-    """What the transport has verified. None for a client without a certificate."""
-    facts = {name: [*values] for name, values in context.auth_context().items()}
-    if "x509_pem_cert" not in facts:
-        return None
-    return PeerCertificate(
-        common_name=_text(facts.get("x509_common_name", [b""])[0]),
-        alternative_names=tuple(_text(name) for name in facts.get("x509_subject_alternative_name", [])),
-        pem=facts["x509_pem_cert"][0],
-    )
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
+def _certificate(context: Context) -> bytes:
+    """What the transport has verified, as PEM. Empty for a client without a certificate."""
+    found = [*context.auth_context().get("x509_pem_cert", ())]
+    return found[0] if found else b""
 
 
 # --- the request, once its caller is known ---

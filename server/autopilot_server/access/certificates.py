@@ -1,0 +1,79 @@
+"""Client certificates: what a verified one is called, and until when it is good."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from autopilot_server.jobs.errors import CredentialsInvalidError
+
+KINDS = ("uri", "dns", "email", "cn", "subject")
+"""A name says of which kind it is: whoever may choose an e-mail address must not become the URI that reads the same."""
+
+MOST_NAME = 2048
+
+# Certificates that are remembered, taken apart: each call presents one.
+_REMEMBERED = 1024
+
+
+class CertificateNameError(ValueError):
+    """A text that names no certificate. The message says why."""
+
+
+def certificate_name(text: str) -> str:
+    """A certificate's name as it is kept and compared: `uri:spiffe://example.org/ci`. CertificateNameError."""
+    kind, _, value = text.partition(":")
+    if kind.lower() not in KINDS or not value or len(value) > MOST_NAME or not value.isprintable():
+        forms = ", ".join(f"{kind}:…" for kind in KINDS)
+        raise CertificateNameError(f"{text[:100]!r} names no certificate: give one of its names as {forms}")
+    return _name(kind.lower(), value)
+
+
+def _name(kind: str, value: str) -> str:
+    return f"cn:{value.lower() if kind == 'dns' else value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a certificate says of its holder."""
+
+    names: frozenset[str]
+    """Each with its kind, as `certificate_name` has them."""
+    not_after: datetime
+
+    @classmethod
+    def read(cls, pem: bytes) -> "Certificate":
+        """The first certificate of a PEM text, which the transport has verified. CredentialsInvalidError."""
+        return _read(pem)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read(pem: bytes) -> Certificate:
+    try:
+        found = x509.load_pem_x509_certificate(pem)
+        return Certificate(frozenset(_names(found)), found.not_valid_after_utc)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise CredentialsInvalidError("The client certificate cannot be read.") from None
+
+
+def _names(certificate: x509.Certificate) -> Iterator[str]:
+    yield _name("subject", certificate.subject.rfc4514_string())
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    # Of several nobody knows which one its authority has looked at.
+    if len(common) == 1 and isinstance(common[0].value, str):
+        yield _name("cn", common[0].value)
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return
+    for alternative in extension.value:
+        match alternative:
+            case x509.UniformResourceIdentifier():
+                yield _name("uri", alternative.value)
+            case x509.DNSName():
+                yield _name("dns", alternative.value)
+            case x509.RFC822Name():
+                yield _name("email", alternative.value)
