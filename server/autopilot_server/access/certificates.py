@@ -33,7 +33,7 @@ def certificate_name(text: str) -> str:
 
 
 def _name(kind: str, value: str) -> str:
-    return f"cn:{value.lower() if kind == 'dns' else value}"
+    return f"{kind}:{value.lower() if kind == 'dns' else value}"
 
 
 @dataclass(frozen=True, slots=True)
