@@ -26,7 +26,7 @@ BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup demo test proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database clean
+.PHONY: help setup demo test conformance proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test: $(READY) ## Run the tests
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile tests/proof
+
+conformance: $(READY) ## Play the scenarios of clients/conformance with every client whose toolchain is there
+	$(BIN)/python -m clients.conformance
 
 MINUTES ?= 5
 REPORT ?= soak-report

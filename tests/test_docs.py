@@ -11,7 +11,13 @@ from autopilot_server.config import Settings, environment_name
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("clients/*/*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("examples/*.md"),
+        *ROOT.glob("clients/*.md"),
+        *ROOT.glob("clients/*/*.md"),
+    ]
 )
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent

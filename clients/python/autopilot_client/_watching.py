@@ -53,6 +53,7 @@ class Place:
         for message in response.events:
             if self._is_new(message):
                 yield _convert.event(message)
+        self.after_sequence = max(self.after_sequence, response.through_sequence)
 
     def _is_new(self, message: job_pb2.ProgressEvent) -> bool:
         if not message.sequence:

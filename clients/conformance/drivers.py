@@ -1,0 +1,128 @@
+"""The languages' drivers: which there are, how they are built, and a process that does what it is told."""
+
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CLIENTS = Path(__file__).parents[1]
+# Longer than any command takes on a slow machine.
+ANSWER_SECONDS = 120
+
+Talk = Callable[[str, str], None]
+
+
+class DriverDied(Exception):  # noqa: N818 - reads as what happened
+    """The driver ended, or said what is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """How to build and run the driver of a language."""
+
+    name: str
+    folder: Path
+    toolchain: tuple[str, ...]
+    build: tuple[tuple[str, ...], ...]
+    run: tuple[str, ...]
+
+    @property
+    def missing(self) -> list[str]:
+        """Tools that this machine has not got."""
+        return [tool for tool in self.toolchain if shutil.which(tool) is None]
+
+    def make(self) -> None:
+        """Build the driver. CalledProcessError."""
+        for command in self.build:
+            subprocess.run(_filled(command), cwd=self.folder, check=True, stdout=sys.stderr)
+
+
+def languages() -> dict[str, Language]:
+    """All that have a `conformance.json`."""
+    found = sorted(CLIENTS.glob("*/conformance.json"))
+    return {file.parent.name: _read(file) for file in found}
+
+
+def _read(file: Path) -> Language:
+    described = json.loads(file.read_text())
+    return Language(
+        name=file.parent.name,
+        folder=file.parent,
+        toolchain=tuple(described["toolchain"]),
+        build=tuple(tuple(command) for command in described["build"]),
+        run=tuple(described["run"]),
+    )
+
+
+def _filled(command: tuple[str, ...]) -> list[str]:
+    return [sys.executable if word == "{python}" else word for word in command]
+
+
+class Driver:
+    """A driver's process. Answers come in the order of the commands; reading them may wait."""
+
+    def __init__(self, language: Language, log: Path, talk: Talk = lambda _, __: None) -> None:
+        self._talk = talk
+        self._log = log
+        with log.open("a") as stderr:
+            self._process = subprocess.Popen(
+                _filled(language.run),
+                cwd=language.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                encoding="utf-8",
+            )
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put("")
+
+    def tell(self, call: str, arguments: dict[str, Any]) -> None:
+        """Send a command."""
+        line = json.dumps({"call": call, **arguments}, ensure_ascii=False)
+        self._talk(">", line)
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise DriverDied(self._last_words()) from None
+
+    def answer(self) -> dict[str, Any]:
+        """The answer to the oldest command that has none."""
+        try:
+            line = self._answers.get(timeout=ANSWER_SECONDS)
+        except queue.Empty:
+            raise DriverDied(f"no answer within {ANSWER_SECONDS} s: {self._last_words()}") from None
+        self._talk("<", line.rstrip("\n"))
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise DriverDied(f"said {line!r}, which is no JSON: {self._last_words()}") from None
+        if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
+            raise DriverDied(f"said {line!r}, which is no answer")
+        return answer
+
+    def _last_words(self) -> str:
+        return self._log.read_text()[-2000:] or "it left no word on standard error"
+
+    def close(self) -> None:
+        """Let it end by itself, or end it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,147 @@
+"""Where a scenario plays: a server of the kind that it asks for."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trustme
+from autopilot_server.access.identity import Grant, Identity
+from autopilot_server.access.tokens import change_tokens, new_token
+
+from clients.conformance.fake import FakeServer
+from tests.proof.server import ServerProcess
+
+WORKFLOWS = Path(__file__).parent / "workflows" / "langgraph.json"
+
+
+@dataclass(slots=True)
+class Stage:
+    """A server, what scenarios may know of it, and what may be done to it."""
+
+    address: str
+    variables: dict[str, str] = field(default_factory=dict)
+    process: ServerProcess | None = None
+    fake: FakeServer | None = None
+
+    def act(self, action: str) -> None:
+        """Do something to the server's process."""
+        assert self.process is not None, "this server is not the scenario's own"
+        match action:
+            case "kill":
+                self.process.kill()
+            case "start":
+                if self.process.process is not None:
+                    self.process.wait_for_death()
+                self.process.start()
+            case "terminate":
+                self.process.signal(signal.SIGTERM)
+            case "freeze":
+                self.process.signal(signal.SIGSTOP)
+            case "thaw":
+                self.process.signal(signal.SIGCONT)
+            case _:
+                raise ValueError(f"a server cannot {action}")
+
+
+class Stages:
+    """Makes stages. The servers that scenarios share start when the first needs them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shared: dict[str, Stage] = {}
+        self._stack = ExitStack()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def stage(self, described: Any, folder: Path) -> Iterator[Stage]:
+        """The stage that a scenario's `server` describes."""
+        match described:
+            case "own":
+                with _serving(folder) as stage:
+                    yield stage
+            case {"own": options}:
+                with _serving(folder, *options) as stage:
+                    yield stage
+            case "fake":
+                yield self._once("fake", _faking())
+            case "nobody":
+                yield Stage(_free_address())
+            case "shared" | "guarded" | "tls" as name:
+                yield self._once(name, _makers(name, self._folder / name))
+            case _:
+                raise ValueError(f"there is no server {described!r}")
+
+    def _once(self, name: str, made: Any) -> Stage:
+        if name not in self._shared:
+            self._shared[name] = self._stack.enter_context(made)
+        return self._shared[name]
+
+
+def _makers(name: str, folder: Path) -> Any:
+    folder.mkdir(exist_ok=True)
+    return {"shared": _serving, "guarded": _guarded, "tls": _encrypted}[name](folder)
+
+
+@contextmanager
+def _serving(folder: Path, *options: str) -> Iterator[Stage]:
+    server = ServerProcess(folder, config=WORKFLOWS, options=options)
+    server.start()
+    try:
+        yield Stage(server.address, process=server)
+    finally:
+        if server.process is not None:
+            server.signal(signal.SIGCONT)
+        server.close()
+
+
+@contextmanager
+def _guarded(folder: Path, *options: str) -> Iterator[Stage]:
+    """A server that needs tokens: `submitter` may do all that concerns jobs, `reader` only read."""
+    file = folder / "tokens.json"
+    given = {"submitter": ("submit", "read", "control"), "reader": ("read",)}
+    tokens = {name: _token(file, rights) for name, rights in given.items()}
+    with _serving(folder, "--token-file", str(file), *options) as stage:
+        stage.variables = tokens
+        yield stage
+
+
+def _token(file: Path, rights: tuple[str, ...]) -> str:
+    text, kept = new_token(Identity("someone", "", (Grant.of(rights),)))
+    change_tokens(file, lambda tokens: (*tokens, kept))
+    return text
+
+
+@contextmanager
+def _encrypted(folder: Path) -> Iterator[Stage]:
+    """A server with TLS and tokens, for the name localhost."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    pair = ("--tls-cert", str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem"))
+    with _guarded(folder, "--listen", "localhost:0", *pair) as stage:
+        stage.address = f"localhost:{stage.address.rpartition(':')[2]}"
+        stage.variables["ca"] = str(folder / "ca.pem")
+        yield stage
+
+
+@contextmanager
+def _faking() -> Iterator[Stage]:
+    fake = FakeServer()
+    try:
+        yield Stage(fake.address, fake=fake)
+    finally:
+        fake.close()
+
+
+def _free_address() -> str:
+    """Where nobody listens: a port that was free just now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
