@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 import structlog
+from structlog.contextvars import merge_contextvars
 from structlog.typing import EventDict, Processor
 
 from autopilot_server.jobs.tenants import public, tenant_of
@@ -39,6 +40,7 @@ def _formatter(log_format: str) -> logging.Formatter:
     before: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        merge_contextvars,
         structlog.stdlib.ExtraAdder(),
         _split_tenant,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -71,6 +73,8 @@ def log_moves(moves: Sequence[JobMove]) -> None:
             told["from_state"] = move.from_state.name
         if move.reason:
             told["reason"] = move.reason
+        if move.trace_id:
+            told["trace_id"] = move.trace_id
         log.info("job %s", move.to_state.name, extra=told)
 
 

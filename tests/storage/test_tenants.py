@@ -171,6 +171,7 @@ def test_jobs_from_before_there_were_tenants_are_those_of_the_one_without_a_name
             ):
                 connection.execute(line)
         connection.execute("DROP TABLE encryption_keys")
+        connection.execute("ALTER TABLE jobs DROP COLUMN trace")
         connection.execute("PRAGMA user_version = 1")
     box.open()
     for fields in FILTERS.values():

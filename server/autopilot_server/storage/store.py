@@ -43,6 +43,7 @@ from autopilot_server.jobs.job import (
     WorkflowStatistics,
 )
 from autopilot_server.jobs.states import JobState
+from autopilot_server.jobs.traces import JobTrace, TraceContext
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -88,6 +89,8 @@ class Submission:
     """The same for those of the job's tenant. None: no limit of its own."""
     admit: Admit = anybody
     """Asked about the job that is forked from."""
+    trace: TraceContext | None = None
+    """The span that the job's attempts are children of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ class Resumption:
     """Refuse a job that is finished when as many unfinished ones exist. None: no limit."""
     tenant_unfinished_limit: int | None = field(default=None, repr=False)
     """The same for those of the job's tenant."""
+    trace: TraceContext | None = field(default=None, repr=False)
+    """A span that the job's next attempts refer to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +208,8 @@ class JobMove:
     to_state: JobState
     reason: str
     """Of the error that the move tells; empty when it tells none."""
+    trace_id: str = ""
+    """Empty: the job has no trace."""
 
 
 # --- Engine side ------------------------------------------------------------------------------------------------
@@ -230,6 +237,8 @@ class Claim:
     """The checkpoint whose breakpoint a Resume told the job to go past; empty when none did."""
     deadline: Micros | None
     """When `jobs_expire` ends the run, unless it ends before."""
+    trace: JobTrace
+    """With a new span id for this attempt, which stands in the database before anything of the attempt is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,12 +317,26 @@ class RunEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostRun:
+    """A run that a dead process left."""
+
+    job_id: str
+    workflow: str
+    attempt: int
+    trace: JobTrace
+    claim_time: Micros
+    last_write_time: Micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """What `jobs_recover` and `jobs_expire` moved."""
 
     requeued: Sequence[str] = ()
     cancelled: Sequence[str] = ()
     failed: Sequence[str] = ()
+    lost: Sequence[LostRun] = ()
+    """Every run that `jobs_recover` found without its process."""
 
 
 class Store(Protocol):
@@ -425,8 +448,8 @@ class Store(Protocol):
 
     def job_claim(self, workflows: Mapping[str, str], *, worker_id: str, limit: int) -> Write[Sequence[Claim]]:
         """Take up at most `limit` runnable jobs of these workflows (name → revision): PENDING → RUNNING, attempt + 1,
-        a fresh run token, a StateChanged event. Runnable: scheduled_time and next_attempt_time have come. Order:
-        priority, the greatest first, then the time since when the job is runnable, then job_id. No job is ever
+        a fresh run token and span id, a StateChanged event. Runnable: scheduled_time and next_attempt_time have come.
+        Order: priority, the greatest first, then the time since when the job is runnable, then job_id. No job is ever
         claimed by two."""
         ...
 
@@ -446,12 +469,12 @@ class Store(Protocol):
         """Store what a run has so far."""
         ...
 
-    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[None]:
+    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[JobState]:
         """Give the job back: what `update` holds, the state of `end`, the token cleared, and a StateChanged event.
 
         CANCELLING becomes CANCELLED, with the Cancel's reason. FAILED, CANCELLED, SUCCEEDED set end_time and
         expire_time, SUCCEEDED empties interrupts and answers and enters the workflow's statistics. The time since the
-        claim is added to what the job has spent RUNNING."""
+        claim is added to what the job has spent RUNNING. Gives the state that the job is in then."""
         ...
 
     def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:
@@ -462,7 +485,7 @@ class Store(Protocol):
         its scheduled_time nor for a backoff is runnable, and no backoff takes longer than the job's max_backoff.
 
         A job counts its losses in a row without a new checkpoint; at `max_losses` it is FAILED (WORKER_LOST)
-        instead. Time spent RUNNING is counted up to the dead run's last write."""
+        instead. Time spent RUNNING is counted up to the dead run's last write. Tells of every run that was left."""
         ...
 
     def jobs_expire(self) -> Write[Recovery]:

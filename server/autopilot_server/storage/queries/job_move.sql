@@ -10,5 +10,5 @@ SET
     expire_time = :expire_time, ready_time = :ready_time, next_attempt_time = :next_attempt_time,
     start_point = :start_point, passed_breakpoint = :passed_breakpoint, run_token = :run_token,
     worker_id = :worker_id, claim_time = :claim_time, deadline = :deadline, elapsed = :elapsed,
-    budget_spent = :budget_spent
+    budget_spent = :budget_spent, trace = :trace
 WHERE job_id = :job_id AND state = :from_state AND version = :from_version

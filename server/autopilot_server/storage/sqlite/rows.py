@@ -22,6 +22,7 @@ from autopilot_server.jobs.job import (
 )
 from autopilot_server.jobs.states import OWNED, JobState
 from autopilot_server.jobs.tenants import scoped, tenant_of
+from autopilot_server.jobs.traces import JobTrace, TraceContext
 from autopilot_server.storage.store import CheckpointPut, CheckpointRow, Submission
 
 Row = sqlite3.Row | dict[str, Any]
@@ -121,6 +122,27 @@ def load_start_point(text: str | None) -> StartPoint | None:
         return None
     fields = json.loads(text)
     return StartPoint(JobState(fields.pop("former_state")), **fields)
+
+
+# --- traces ---
+
+
+def dump_trace(trace: JobTrace) -> str:
+    """Where a job belongs in traces."""
+    contexts = [context or TraceContext("") for context in (trace.parent, trace.resumed)]
+    texts = [text for context in contexts for text in (context.traceparent, context.tracestate)]
+    return dumps([*texts, trace.span_id, trace.previous_span_id])
+
+
+def load_trace(row: Row) -> JobTrace:
+    """Where a job belongs in traces."""
+    parent, parent_state, resumed, resumed_state, span_id, previous_span_id = json.loads(row["trace"])
+    return JobTrace(
+        parent=TraceContext(parent, parent_state) if parent else None,
+        resumed=TraceContext(resumed, resumed_state) if resumed else None,
+        span_id=span_id,
+        previous_span_id=previous_span_id,
+    )
 
 
 # --- jobs ---
@@ -235,6 +257,7 @@ def new_job_row(submission: Submission, thread_id: str, create_time: Micros, now
         "deadline": None,
         "elapsed": 0,
         "budget_spent": 0,
+        "trace": dump_trace(JobTrace(parent=submission.trace)),
     }
 
 

@@ -14,16 +14,18 @@ from autopilot_server.storage.sqlite.rows import (
     Row,
     checkpoint_parameters,
     dump_progress,
+    dump_trace,
     dumps,
     elapsed,
     interrupt_row,
     load_progress,
     load_start_point,
+    load_trace,
 )
 from autopilot_server.storage.sqlite.submissions import LoadJob
 from autopilot_server.storage.sqlite.transitions import Mover, append, cancelled
 from autopilot_server.storage.sqlite.writer import Transaction
-from autopilot_server.storage.store import Claim, Fence, Recovery, RunEnd, RunUpdate
+from autopilot_server.storage.store import Claim, Fence, LostRun, Recovery, RunEnd, RunUpdate
 
 ABOVE_ALL_PRIORITIES = 10
 
@@ -56,7 +58,7 @@ class Runs:
     def _claim(self, transaction: Transaction, row: Row, revision: str, worker_id: str) -> Claim:
         now, token = transaction.now, uuid.uuid4().hex
         budget = row["execution_timeout"]
-        progress = load_progress(row, now)
+        progress, trace = load_progress(row, now), load_trace(row).next_attempt()
         moved = self._mover.move(
             transaction,
             row,
@@ -70,6 +72,7 @@ class Runs:
             claim_time=now,
             start_time=row["start_time"] or now,
             deadline=None if budget is None else now + max(0, budget - row["budget_spent"]),
+            trace=dump_trace(trace),
             progress=dump_progress(Progress(completed_steps=progress.completed_steps, message=progress.message)),
         )
         answers = transaction.execute(SQL.answer_list, {"job_id": row["job_id"]})
@@ -80,6 +83,7 @@ class Runs:
             start_point=load_start_point(row["start_point"]),
             passed_breakpoint=row["passed_breakpoint"],
             deadline=moved["deadline"],
+            trace=trace,
         )
 
     # --- writes of a run ---
@@ -114,7 +118,7 @@ class Runs:
 
     # --- the end of a run ---
 
-    def end(self, transaction: Transaction, fence: Fence, end: RunEnd, update: RunUpdate) -> None:
+    def end(self, transaction: Transaction, fence: Fence, end: RunEnd, update: RunUpdate) -> JobState:
         """See Store.run_end."""
         found = transaction.row(SQL.job_get, {"job_id": fence.job_id})
         if found is None or found["run_token"] != fence.run_token:
@@ -134,6 +138,7 @@ class Runs:
             self._succeeded(transaction, row, end)
         keeps_error = end.keeps_error and to_state is end.to_state
         self._mover.move(transaction, row, to_state, error, keeps_error=keeps_error, **changes)
+        return to_state
 
     @staticmethod
     def _end_changes(transaction: Transaction, row: Row, end: RunEnd, to_state: JobState) -> dict[str, Any]:
@@ -182,13 +187,18 @@ class Runs:
     def recover(self, transaction: Transaction, max_losses: int) -> Recovery:
         """See Store.jobs_recover."""
         moved: dict[JobState, list[str]] = {state: [] for state in JobState}
+        lost = []
         for row in transaction.execute(SQL.job_list_owned).fetchall():
+            lost.append(_lost_run(row))
             state = self._recover(transaction, row, max_losses)
             moved[state].append(row["job_id"])
         # The clock may have been stepped while no server ran.
         shift_spans(transaction.connection, 0, transaction.now)
         return Recovery(
-            requeued=moved[JobState.PENDING], cancelled=moved[JobState.CANCELLED], failed=moved[JobState.FAILED]
+            requeued=moved[JobState.PENDING],
+            cancelled=moved[JobState.CANCELLED],
+            failed=moved[JobState.FAILED],
+            lost=lost,
         )
 
     def _recover(self, transaction: Transaction, row: Row, max_losses: int) -> JobState:
@@ -258,6 +268,17 @@ def stale(fence: Fence) -> StaleRunError:
 def state_of_run(row: Sequence[Any] | None) -> JobState | None:
     """See Store.run_state."""
     return None if row is None else JobState(row[0])
+
+
+def _lost_run(row: Row) -> LostRun:
+    return LostRun(
+        job_id=row["job_id"],
+        workflow=row["workflow"],
+        attempt=row["attempt"],
+        trace=load_trace(row),
+        claim_time=row["claim_time"],
+        last_write_time=row["update_time"],
+    )
 
 
 def _worker_lost(losses: int) -> JobError:

@@ -212,7 +212,7 @@ class SqliteStore:
         assert after is None or isinstance(after, QueuedWrite)  # noqa: S101 - it came from this store
         return self._writer.submit(lambda t: self._runs.write(t, fence, update), after=after)
 
-    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[None]:
+    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[JobState]:
         return self._writer.submit(lambda t: self._runs.end(t, fence, end, update))
 
     def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from autopilot_server.jobs.errors import (
@@ -23,7 +24,16 @@ from autopilot_server.jobs.states import CANCELLABLE, FINISHED, OWNED, RESUMABLE
 from autopilot_server.jobs.tenants import public, tenant_of
 from autopilot_server.storage.sqlite import forks
 from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, dump_start_point, etag, label_row, load_workflow, new_job_row
+from autopilot_server.storage.sqlite.rows import (
+    Row,
+    dump_start_point,
+    dump_trace,
+    etag,
+    label_row,
+    load_trace,
+    load_workflow,
+    new_job_row,
+)
 from autopilot_server.storage.sqlite.transitions import Mover, cancelled
 from autopilot_server.storage.sqlite.writer import Transaction
 from autopilot_server.storage.store import Admit, Resumption, Submission, Submitted, anybody
@@ -204,6 +214,7 @@ class Submissions:
             passed_breakpoint=(
                 row["checkpoint_id"] if row["state"] == JobState.INTERRUPTED else row["passed_breakpoint"]
             ),
+            trace=dump_trace(replace(load_trace(row), resumed=resumption.trace)),
         )
         return Submitted(self._load_job(transaction, row), deduplicated=False)
 

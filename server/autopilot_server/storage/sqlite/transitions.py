@@ -10,7 +10,7 @@ from autopilot_server.jobs.job import JobError, JobErrorReason, Micros
 from autopilot_server.jobs.progress import ALMOST_DONE
 from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
 from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress
+from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress, load_trace
 from autopilot_server.storage.sqlite.writer import Transaction
 from autopilot_server.storage.store import EncodeEvent, EventDraft, JobMove
 
@@ -88,6 +88,7 @@ class Mover:
                 from_state=kind.from_state,
                 to_state=kind.to_state,
                 reason="" if kind.error is None else kind.error.reason,
+                trace_id=load_trace(row).trace_id,
             )
         )
 
