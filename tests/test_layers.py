@@ -12,10 +12,11 @@ GRPC = {"grpc", "grpc_status", "grpc_health", "grpc_reflection", "autopilot", "g
 LANGGRAPH = {"langgraph", "langchain_core", "langchain"}
 SQL = {"sqlite3"}
 PROMETHEUS = {"prometheus_client"}
+OPENTELEMETRY = {"opentelemetry"}
 
 PARTS_OF_THE_APP = {
     *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *("access", "logs", "observer", "pulse", "metrics", "readiness", "reloading"),
+    *("access", "logs", "observer", "pulse", "metrics", "readiness", "reloading", "tracer", "traces"),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
@@ -29,12 +30,14 @@ ALLOWED: dict[str, set[str]] = {
     "readiness": set(),
     "reloading": {"readiness"},
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
+    "tracer": {"jobs", "storage"},
+    "traces": {"tracer", "jobs", "storage", *OPENTELEMETRY},
     "access": {"jobs", "config"},
     "logs": {"jobs", "storage"},
     "storage": {"jobs", "doorbell", "observer", *SQL},
     # Opens LangGraph's own store, which takes a connection.
-    "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "pulse", *LANGGRAPH, *SQL},
-    "api": {"access", "jobs", "doorbell", "config", "storage", "observer", "supervision", *GRPC},
+    "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "tracer", "pulse", *LANGGRAPH, *SQL},
+    "api": {"access", "jobs", "doorbell", "config", "storage", "observer", "tracer", "supervision", *GRPC},
     "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
     "spans": set(),
     "maintenance": {"storage", "config", "jobs", "spans"},
@@ -66,7 +69,7 @@ def files() -> list[Path]:
 @pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(SERVER)))
 def test_a_part_imports_only_what_it_may(file: Path) -> None:
     part = file.relative_to(SERVER).parts[0].removesuffix(".py")
-    watched = PARTS | GRPC | LANGGRAPH | SQL | PROMETHEUS
+    watched = PARTS | GRPC | LANGGRAPH | SQL | PROMETHEUS | OPENTELEMETRY
     found = {name for name in imports(file) if name in watched and name != part}
     assert found <= ALLOWED[part], f"{part} must not import {sorted(found - ALLOWED[part])}"
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import uuid_utils
@@ -39,6 +40,7 @@ from autopilot_server.reloading import Reloadable, Reloads
 from autopilot_server.storage import UNUSABLE, cannot_use, database_path, open_store
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
+from autopilot_server.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +64,12 @@ class App:
         engine: Engine,
         memory: Memory,
         metrics: MetricsServer | None,
+        tracer: Tracer,
         port: int,
     ) -> None:
         """Keep the started parts."""
         self._settings, self._store, self._api, self._engine = settings, store, api, engine
-        self._memory, self._metrics = memory, metrics
+        self._memory, self._metrics, self._tracer = memory, metrics, tracer
         self._tasks: list[asyncio.Task[None]] = []
         self.port = port
 
@@ -81,6 +84,8 @@ class App:
         if settings.metrics_listen:
             listen_address(settings.metrics_listen, "--metrics-listen")
         database_path(settings.database)
+        # Before the workflows, whose own spans are to go the same way.
+        tracer = _tracer(settings)
         tokens, provider_keys = _token_file(settings), _provider_keys(settings)
         authenticators = _authenticators(settings, tokens, provider_keys)
         allowed = allowed_types(settings.allowed_types)
@@ -110,6 +115,7 @@ class App:
                 read_values=reader.read,
                 authenticators=authenticators,
                 observer=observer,
+                tracer=tracer,
             )
             memory = open_memory(database_path(settings.database))
             engine = Engine(
@@ -121,6 +127,7 @@ class App:
                     serde=serde,
                     memory=memory,
                     observer=observer,
+                    tracer=tracer,
                 ),
                 registry=registry,
                 worker_id=f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.uuid7()}",
@@ -128,7 +135,7 @@ class App:
             )
             metrics = _serve_metrics(settings, measured, store, engine)
             await store.workflows_publish(registry.descriptors)
-            await _recover(store, settings, observer)
+            await _recover(store, settings, observer, tracer)
             port = await api.start()
         except UNUSABLE as error:
             store.close()
@@ -138,7 +145,16 @@ class App:
             raise
         engine.start()
         reloads.start(_reloadables(tokens, provider_keys, api.certificates))
-        app = cls(settings=settings, store=store, api=api, engine=engine, memory=memory, metrics=metrics, port=port)
+        app = cls(
+            settings=settings,
+            store=store,
+            api=api,
+            engine=engine,
+            memory=memory,
+            metrics=metrics,
+            tracer=tracer,
+            port=port,
+        )
         pruner = Pruner(store=store, interval_seconds=settings.prune_interval_seconds)
         app._in_background(deadlines, pruner, Pulse("server", observer))
         return app
@@ -155,6 +171,7 @@ class App:
             await asyncio.to_thread(self._metrics.close)
         await asyncio.to_thread(self._store.close)
         await asyncio.to_thread(self._memory.close)
+        await asyncio.to_thread(self._tracer.close)
 
     def _in_background(self, *parts: Deadlines | Pruner | Pulse) -> None:
         for part in parts:
@@ -191,6 +208,19 @@ def _serve_metrics(
     server = MetricsServer(listen_address(settings.metrics_listen), measured, sources)
     log.info("metrics on port %d", server.port)
     return server
+
+
+def _tracer(settings: Settings) -> Tracer:
+    """StartupError when traces are asked for and cannot be had."""
+    if not settings.traces:
+        return Tracer()
+    try:
+        from autopilot_server.traces import OpenTelemetryTracer
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"--traces needs OpenTelemetry ({error}): install it with pip install 'autopilot-jobs[server,otel]'"
+        ) from error
+    return OpenTelemetryTracer(version("autopilot-jobs"))
 
 
 def _token_file(settings: Settings) -> TokenFile | None:
@@ -249,8 +279,10 @@ def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:
             raise StartupError(f"{where}: the class is defined elsewhere: give {found.__module__}:{found.__name__}")
 
 
-async def _recover(store: Store, settings: Settings, observer: Observer) -> None:
+async def _recover(store: Store, settings: Settings, observer: Observer, tracer: Tracer) -> None:
     moved = await store.jobs_recover(max_losses=settings.max_worker_losses)
+    for run in moved.lost:
+        tracer.attempt_lost(run)
     for outcome, jobs in (("requeued", moved.requeued), ("cancelled", moved.cancelled), ("failed", moved.failed)):
         observer.jobs_recovered(outcome, len(jobs))
     if moved.requeued or moved.cancelled or moved.failed:

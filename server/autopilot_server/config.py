@@ -52,6 +52,10 @@ class Settings:
 
     metrics_listen: str = setting("", "Address to serve metrics on, for Prometheus, over plain HTTP. Empty: none.")
 
+    traces: bool = setting(
+        False, "Export traces by OpenTelemetry, as its own environment variables say. Needs the extra otel."
+    )
+
     tls_cert: str = setting("", "Serve TLS with this certificate chain, a PEM file that is read again when it changes.")
     tls_key: str = setting("", "The certificate's private key, a PEM file.")
     tls_client_ca: str = setting("", "Only clients with a certificate of these authorities, a PEM file, may connect.")

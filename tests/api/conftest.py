@@ -28,6 +28,7 @@ from autopilot_server.storage.store import (
     RunEnd,
     RunUpdate,
 )
+from autopilot_server.tracer import Tracer
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -96,6 +97,7 @@ class Api:
         await self.store.workflows_publish([WORKFLOW, replace(WORKFLOW, name="other", context_schema=None)])
         self.server = ApiServer(
             observer=Observer(),
+            tracer=Tracer(),
             settings=self.settings,
             store=self.store,
             doorbell=self.doorbell,

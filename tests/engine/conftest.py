@@ -23,6 +23,7 @@ from autopilot_server.jobs.states import FINISHED, JobState
 from autopilot_server.observer import Observer
 from autopilot_server.storage import open_store
 from autopilot_server.storage.store import Resumption, Store, Submission
+from autopilot_server.tracer import Tracer
 
 QUIET = RetryPolicy(max_attempts=1)
 AT_ONCE = RetryPolicy(max_attempts=3, initial_backoff=0)
@@ -58,6 +59,7 @@ class World:
         self.engine = Engine(
             services=RunServices(
                 observer=Observer(),
+                tracer=Tracer(),
                 store=self.store,
                 doorbell=self.doorbell,
                 encode_event=encode_event,

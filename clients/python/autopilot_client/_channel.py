@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import sys
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -59,7 +60,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class CallMetadata:
-    """What goes with each call: the caller's own metadata, and the token, fetched anew each time."""
+    """What goes with each call: the caller's own metadata, its current span, and the token, fetched anew each time."""
 
     def __init__(self, metadata: Sequence[tuple[str, str]], token: Token | None) -> None:
         """Check a token that is given as it is. ValueError."""
@@ -69,12 +70,25 @@ class CallMetadata:
 
     def __call__(self) -> Metadata:
         """For the next call. ValueError when the token is none; whatever the caller's function raises."""
+        metadata = (*self._metadata, *_current_span())
         if self._token is None:
-            return self._metadata
+            return metadata
         token = self._token if isinstance(self._token, str) else self._token()
         if not _TOKEN.fullmatch(token):
             raise ValueError("the token is empty, or has characters that no token has, such as spaces or line ends")
-        return (*self._metadata, ("authorization", f"Bearer {token}"))
+        return (*metadata, ("authorization", f"Bearer {token}"))
+
+
+def _current_span() -> Metadata:
+    """OpenTelemetry's current span, as W3C's trace context: jobs are part of the trace that they are submitted in."""
+    if "opentelemetry.trace" not in sys.modules:
+        # Who has not imported it has no span.
+        return ()
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return tuple(carrier.items())
 
 
 def check_secrecy(address: str, credentials: grpc.ChannelCredentials | None, token: Token | None) -> None:

@@ -18,12 +18,14 @@ from autopilot_server.api.hub import Hub
 from autopilot_server.api.listening import check_listening
 from autopilot_server.api.service import JobService, ReadValues
 from autopilot_server.api.tls import Certificates
+from autopilot_server.api.tracing import TraceInterceptor
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
+from autopilot_server.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +66,11 @@ class ApiServer:
         read_values: ReadValues,
         authenticators: Authenticators,
         observer: Observer,
+        tracer: Tracer,
     ) -> None:
         """Prepare; nothing listens before `start`. StartupError when the certificates cannot be used."""
-        self._settings, self._authenticators, self._observer = settings, authenticators, observer
+        self._settings, self._authenticators = settings, authenticators
+        self._observer, self._tracer = observer, tracer
         self.certificates = Certificates.of(settings)
         self._hub = Hub(doorbell)
         self._converters = Converters()
@@ -92,6 +96,7 @@ class ApiServer:
             interceptors=[
                 ErrorInterceptor(self._observer),
                 CredentialsInterceptor(self._authenticators, open_reflection=is_open),
+                TraceInterceptor(self._tracer),
             ],
             options=_OPTIONS,
             maximum_concurrent_rpcs=self._settings.concurrent_rpcs,

@@ -21,6 +21,7 @@ from autopilot_server.api.limits import Places, SubmitRate
 from autopilot_server.api.page_token import PageTokens
 from autopilot_server.api.payload import Budget, PayloadWriter, as_text, as_value, no_payload
 from autopilot_server.api.requests import RequestReader
+from autopilot_server.api.tracing import current_trace
 from autopilot_server.api.watch import MESSAGE_BYTES, Watch, draining
 from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import WorkflowNotFoundError, job_not_found, workflow_not_found
@@ -89,7 +90,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         if not submission.spec.job_id:
             spec = replace(submission.spec, job_id=scoped(caller.tenant, str(uuid_utils.uuid7())))
             submission = replace(submission, spec=spec)
-        submitted = await self._store.job_submit(submission)
+        submitted = await self._store.job_submit(replace(submission, trace=current_trace()))
         job = convert.job(submitted.job, no_payload)
         return job_service_pb2.SubmitJobResponse(job=job, deduplicated=submitted.deduplicated)
 
@@ -105,6 +106,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             job = self._controlled(caller, resumption.job_id)
             read = partial(self._read.with_answers_checked, resumption, job)
             resumption = await self._converters.run(size, read)
+        resumption = replace(resumption, trace=current_trace())
         resumed = await self._store.job_resume(resumption, admit=partial(caller.check_job, "Resume"))
         return job_service_pb2.ResumeResponse(
             job=convert.job(resumed.job, no_payload), deduplicated=resumed.deduplicated

@@ -9,15 +9,18 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from structlog.contextvars import bind_contextvars
+
 from autopilot_server.doorbell import News
 from autopilot_server.engine.outcome import Failed, given_back, run_end
-from autopilot_server.engine.run import Run, RunServices, store_end
+from autopilot_server.engine.run import Run, RunServices, store_end, tell_end
 from autopilot_server.engine.threads import StepThreads, current_run
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import SECOND, JobError, JobErrorReason, now
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.store import Claim, Fence, RunUpdate
+from autopilot_server.tracer import AttemptSpan
 
 log = logging.getLogger(__name__)
 
@@ -123,15 +126,22 @@ class Dispatcher:
         """Run a claimed job. Whatever happens, the job is not left RUNNING without anybody who runs it."""
         token = claim.fence.run_token
         current_run.set(token)
+        _log_for(claim)
+        span = self._services.tracer.attempt_began(claim)
         try:
-            await self._execute(claim)
+            with span.current():
+                await self._execute(claim, span)
         except StorageUnavailableError as error:
             await self._give_back(claim.fence, error.retry_delay or POLL_SECONDS)
         except Exception:
             log.exception("the engine failed to run a job", extra={"job_id": claim.fence.job_id})
             end = run_end(Failed(_ENGINE_FAULT, retryable=True), claim.job, completed_steps=0)
-            await store_end(self._services.store, claim.fence, end, RunUpdate())
+            state = await store_end(self._services.store, claim.fence, end, RunUpdate())
+            if state is not None:
+                tell_end(span, state, end.error)
         finally:
+            # Unless its end was told: then it is over, and somebody else has decided about the job.
+            span.ended("")
             self._runs.pop(token, None)
             if held := self._threads.abandon(token):
                 log.warning(
@@ -140,9 +150,9 @@ class Dispatcher:
                     extra={"job_id": claim.fence.job_id},
                 )
 
-    async def _execute(self, claim: Claim) -> None:
+    async def _execute(self, claim: Claim, span: AttemptSpan) -> None:
         workflow = self._registry.get(claim.job.spec.workflow)
-        run = Run(claim=claim, workflow=workflow, services=self._services)
+        run = Run(claim=claim, workflow=workflow, services=self._services, span=span)
         self._runs[claim.fence.run_token] = run
         if self._draining:
             run.drain()
@@ -218,3 +228,11 @@ class Dispatcher:
         except StorageUnavailableError:
             # The next look asks again.
             return
+
+
+def _log_for(claim: Claim) -> None:
+    """Every line that is logged for the run, those of the workflow's own code included, says for which job."""
+    job = claim.job
+    bind_contextvars(job_id=job.job_id, workflow=job.spec.workflow, attempt=job.attempt)
+    if claim.trace.trace_id:
+        bind_contextvars(trace_id=claim.trace.trace_id)

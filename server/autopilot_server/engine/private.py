@@ -3,7 +3,7 @@
 `tests/engine/test_langgraph_contract.py` fails when a release changes the meaning of any of them.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -123,6 +123,12 @@ def handler_step(failed_step: str) -> str:
 def task_of(part: str) -> str:
     """The task's id in a namespace's part; empty for a subgraph that keeps its state."""
     return part.partition(NS_END)[2]
+
+
+def task_of_metadata(metadata: Mapping[str, Any]) -> str:
+    """Id of the task that a chain runs in, from the metadata of LangChain's callbacks; empty outside of all tasks."""
+    parts = split_namespace(metadata.get("langgraph_checkpoint_ns", ""))
+    return task_of(parts[-1]) if parts else ""
 
 
 def join_namespace(parts: Iterable[str]) -> str:

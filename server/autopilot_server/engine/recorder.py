@@ -14,7 +14,7 @@ from typing import Any
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, CheckpointTuple
 
 from autopilot_server.engine import private
-from autopilot_server.engine.failures import StateInvalidError, state_invalid
+from autopilot_server.engine.failures import StateInvalidError, state_invalid, type_name
 from autopilot_server.engine.payloads import event_payload
 from autopilot_server.engine.reports import Report, ReportLimiter
 from autopilot_server.jobs.errors import StaleRunError, StorageUnavailableError
@@ -42,6 +42,7 @@ from autopilot_server.storage.store import (
     Write,
     WritesPut,
 )
+from autopilot_server.tracer import AttemptSpan, StepOutcome
 
 # Events, and the writes of a superstep's last task, are kept back this long: they travel with the checkpoint that
 # follows at once. If the process dies in between, the step was never told as finished, and runs again.
@@ -91,12 +92,13 @@ class Recorder:
         loop: asyncio.AbstractEventLoop,
         on_failure: Callable[[Exception], None],
         observer: Observer,
+        span: AttemptSpan,
     ) -> None:
         """Record the run of `claim`. `on_failure` is called, on any thread, when a write fails."""
         self._store, self._claim, self._encode = store, claim, encode
         self._estimate, self._describe_error = estimate, describe_error
         self._payload_bytes, self._loop, self._on_failure = payload_bytes, loop, on_failure
-        self._observer = observer
+        self._observer, self._span = observer, span
         self._loop_thread = threading.get_ident()
         self._lock = threading.RLock()
         self._closed = False
@@ -219,12 +221,18 @@ class Recorder:
         step = _path(namespace, payload["name"])
         if payload["id"] in self._finished_before or step in self._subgraphs:
             return
+        self._span.step_began(step, payload["id"], within=self._innermost(namespace))
         self._tasks[payload["id"]] = _Task(step, namespace, steady())
         self._active[payload["id"]] = (step, 0.0)
         for around in filter(None, map(private.task_of, namespace)):
             self._inside.setdefault(around, []).append(payload["id"])
         self._append(StepStarted(step, payload["id"]))
         self._arm_timer()
+
+    def _innermost(self, namespace: tuple[str, ...]) -> str:
+        """The running step that a namespace is inside of; empty when it is none's."""
+        around = [task_id for task_id in map(private.task_of, namespace) if task_id in self._tasks]
+        return around[-1] if around else ""
 
     def _ended(self, namespace: tuple[str, ...], payload: Any) -> None:
         task_id = payload["id"]
@@ -235,6 +243,7 @@ class Recorder:
             self._end_inside(task_id, payload["result"], told_with_own=task is not None)
         if task is None:
             return
+        self._span.step_ended(task_id, *_outcome(payload))
         self._drop_active(task_id)
         if (report := self._reports.flush(task_id)) is not None:
             self._append_report(report)
@@ -258,6 +267,7 @@ class Recorder:
             child = self._tasks.pop(child_id, None)
             if child is None:
                 continue
+            self._span.step_ended(child_id, "finished")
             self._drop_active(child_id)
             update = None if told_with_own else event_payload(_returned(result), self._payload_bytes)
             kind = StepFinished(child.step, child_id, update, steady() - child.started)
@@ -273,6 +283,8 @@ class Recorder:
         name = private.handler_step(names[0]) if len(names) == 1 else private.ERROR_HANDLER
         started = max((failed[name] for name in names if name in failed), default=steady())
         task = _Task(_path(namespace, name), namespace, started)
+        ago = (steady() - started) / SECOND
+        self._span.step_began(task.step, payload["id"], within=self._innermost(namespace), seconds_ago=ago)
         self._tasks[payload["id"]] = task
         self._append(StepStarted(task.step, payload["id"]))
 
@@ -392,6 +404,7 @@ class Recorder:
         for task_id, task in list(self._tasks.items()):
             if task.output is not None and private.join_namespace(task.namespace) == checkpoint_ns:
                 del self._tasks[task_id]
+                self._span.step_ended(task_id, "finished")
                 self._drop_active(task_id)
                 self._append(StepFinished(task.step, task_id, None, steady() - task.started))
 
@@ -485,6 +498,17 @@ class Recorder:
 
 def _path(namespace: Sequence[str], name: str) -> str:
     return "/".join([*(private.node_of(part) for part in namespace if not part.isdigit()), name])
+
+
+def _outcome(payload: Any) -> tuple[StepOutcome, str]:
+    """How a task ended, and with which type of exception."""
+    match payload["error"]:
+        case None:
+            return ("interrupted" if payload["interrupts"] else "finished"), ""
+        case asyncio.CancelledError():
+            return "cancelled", ""
+        case error:
+            return "failed", type_name(type(error))
 
 
 def _returned(result: Any) -> Any:

@@ -35,6 +35,7 @@ from autopilot_server.engine.questions import Stop, answers_to_send, read_stop
 from autopilot_server.engine.recorder import Breakpoints, Recorder
 from autopilot_server.engine.serializer import StrictSerializer
 from autopilot_server.engine.start_point import UpdateRefusedError, apply_start_point
+from autopilot_server.engine.step_entries import StepEntries
 from autopilot_server.engine.tenant_memory import TenantMemory
 from autopilot_server.engine.tokens import RunCallbacks
 from autopilot_server.engine.values import NotJsonError, to_json
@@ -47,6 +48,7 @@ from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import public, tenant_of
 from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Claim, EncodeEvent, Fence, RunEnd, RunUpdate, Store
+from autopilot_server.tracer import AttemptSpan, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class RunServices:
     memory: BaseStore | None
     """LangGraph's store, for `runtime.store`."""
     observer: Observer
+    tracer: Tracer
 
 
 class Fenced(Exception):  # noqa: N818 - not an error, an end
@@ -82,11 +85,11 @@ class Released(Exception):  # noqa: N818 - not an error, an end
 class Run:
     """One attempt of one job. Used from the engine's loop only, but for `fail`."""
 
-    def __init__(self, *, claim: Claim, workflow: LoadedWorkflow, services: RunServices) -> None:
+    def __init__(self, *, claim: Claim, workflow: LoadedWorkflow, services: RunServices, span: AttemptSpan) -> None:
         """Prepare the run of a claimed job."""
         self.claim = claim
         self.fence = claim.fence
-        self._workflow, self._services = workflow, services
+        self._workflow, self._services, self._span = workflow, services, span
         self._loop = asyncio.get_running_loop()
         self._control = RunControl()
         self._stopping: asyncio.Future[Exception] = self._loop.create_future()
@@ -292,8 +295,10 @@ class Run:
         except StorageUnavailableError as error:
             # Something of it is missing: the job goes on from what there is.
             end, update = given_back(wait_seconds=error.retry_delay or 1.0), RunUpdate()
-        await store_end(self._services.store, self.fence, end, update)
-        self._services.observer.run_ended(self._workflow.descriptor.name, end.to_state.name)
+        state = await store_end(self._services.store, self.fence, end, update)
+        if state is not None:
+            self._services.observer.run_ended(self._workflow.descriptor.name, state.name)
+            tell_end(self._span, state, end.error)
 
     # --- parts ---
 
@@ -312,6 +317,7 @@ class Run:
             loop=self._loop,
             on_failure=self.fail,
             observer=services.observer,
+            span=self._span,
         )
 
     def _describe(self, error: BaseException, step: str) -> JobError:
@@ -335,7 +341,7 @@ class Run:
         }
         config = RunnableConfig(
             configurable=configurable,
-            callbacks=[self._callbacks],
+            callbacks=[self._callbacks, *([StepEntries(self._span.step_entered)] if self._span.records_steps else [])],
             run_id=self._callbacks.run_id,
             run_name=self._workflow.descriptor.name,
         )
@@ -370,17 +376,26 @@ class Run:
 _NOWHERE = Stop((), ())
 
 
-async def store_end(store: Store, fence: Fence, end: RunEnd, update: RunUpdate) -> None:
-    """Store how a run ended, however long the database is away: nobody else can say it."""
+async def store_end(store: Store, fence: Fence, end: RunEnd, update: RunUpdate) -> JobState | None:
+    """Store how a run ended, however long the database is away: nobody else can say it.
+
+    What became of the job; None when somebody else has said it.
+    """
     while True:
         try:
-            await store.run_end(fence, end, update)
+            return await store.run_end(fence, end, update)
         except StaleRunError:
-            return
+            return None
         except StorageUnavailableError as error:
             await asyncio.sleep(error.retry_delay or 1.0)
-        else:
-            return
+
+
+def tell_end(span: AttemptSpan, state: JobState, error: JobError | None) -> None:
+    """End an attempt's span."""
+    if error is None or state is JobState.CANCELLED:
+        span.ended(state.name)
+    else:
+        span.ended(state.name, error.reason, error.exception_type)
 
 
 def _steps(names: tuple[str, ...]) -> Any:
