@@ -7,6 +7,10 @@ READY := $(VENV)/.ready
 GENERATOR := .venv-generate
 GENERATOR_BIN := $(GENERATOR)/bin
 GENERATOR_READY := $(GENERATOR)/.ready
+RELEASE := .venv-release
+RELEASE_BIN := $(RELEASE)/bin
+RELEASE_READY := $(RELEASE)/.ready
+LOCKS := requirements
 PROTOS := $(shell cd protos && find autopilot -name '*.proto' | sort)
 
 # What generates, and what it needs: a language whose tool is not there is left out, and that is said.
@@ -26,19 +30,19 @@ BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup demo test conformance proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database clean
+.PHONY: help setup demo test conformance proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make .venv with everything installed
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(LOCKS)/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Autopilot needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 setup"; exit 1; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[server]' --group dev
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCKS)/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 demo: $(READY) ## Show a job that outlives two kill -9 of its server
@@ -93,6 +97,7 @@ generate-python: $(GENERATOR_READY)
 		--python_out=generated/python --pyi_out=generated/python --grpc_python_out=generated/python \
 		--plugin=protoc-gen-mypy_grpc=$(GENERATOR_BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:generated/python \
 		$(PROTOS)
+	touch generated/python/autopilot/py.typed
 
 generate-go: $(GENERATOR_READY) $(TOOLS)/go/.ready
 	rm -rf generated/go/autopilot
@@ -140,5 +145,40 @@ release-contract: $(GENERATOR_READY) ## Keep the contract of a release, which la
 release-database: $(READY) ## Keep a database of a release, which later ones must go on with
 	$(BIN)/python -m tests.storage.record_database
 
+$(RELEASE_READY): $(LOCKS)/release.txt $(READY)
+	@test -d $(RELEASE) || $(PYTHON) -m venv --without-pip $(RELEASE)
+	$(BIN)/uv pip install --quiet --no-config --python $(RELEASE_BIN)/python --require-hashes --requirement $(LOCKS)/release.txt
+	@touch $(RELEASE_READY)
+
+# For every platform and every Python that pyproject.toml allows. Versions that still fit stay: UPGRADE=--upgrade takes the
+# newest ones.
+UPGRADE ?=
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-config \
+	--custom-compile-command 'make lock' $(UPGRADE)
+
+lock: ## Write requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade: with the newest versions
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	$(COMPILE) pyproject.toml --all-extras --group dev --group build --output-file $(LOCKS)/dev.txt
+	$(COMPILE) pyproject.toml --all-extras --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/server.txt
+	$(COMPILE) --group release --output-file $(LOCKS)/release.txt
+
+licences: $(READY) ## Write docs/licences.md, and refuse what is not allowed
+	$(BIN)/python -m release.licences
+
+release: $(RELEASE_READY) ## Build dist/: source, wheel and bill of materials; and try the wheel
+	$(BIN)/python -m release.build
+
+audit-dependencies: $(RELEASE_READY) ## Ask whether vulnerabilities are known of the locked packages
+	$(BIN)/python -m release.advisories
+
+LOWEST := .venv-lowest
+
+lowest: $(READY) ## Run the tests of the promises, the clients and the engine with the oldest packages that are allowed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --no-config --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[server]'
+	$(BIN)/uv pip freeze --python $(LOWEST)/bin/python --exclude-editable > $(LOWEST)/oldest.txt
+	$(BIN)/uv pip install --quiet --no-config --python $(LOWEST)/bin/python --constraint $(LOWEST)/oldest.txt --group dev
+	$(LOWEST)/bin/python -m pytest -q --numprocesses 2 --dist worksteal tests/promises tests/clients tests/engine
+
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(GENERATOR) $(TOOLS) .demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(GENERATOR) $(RELEASE) $(LOWEST) dist $(TOOLS) .demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,1 +1,0 @@
-UPDATE encryption_keys SET seals = (key_id = :key_id)

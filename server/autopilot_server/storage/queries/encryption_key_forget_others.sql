@@ -1,1 +1,0 @@
-DELETE FROM encryption_keys WHERE key_id <> :key_id

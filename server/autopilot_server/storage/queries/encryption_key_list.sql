@@ -1,1 +1,0 @@
-SELECT key_id, seals FROM encryption_keys ORDER BY key_id

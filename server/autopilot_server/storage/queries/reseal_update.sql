@@ -1,1 +1,0 @@
-UPDATE {table} SET {changes} WHERE {key}
