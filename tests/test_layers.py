@@ -22,6 +22,7 @@ PARTS_OF_THE_APP = {
 # What each part may import of the others, and of the libraries that belong to one part only.
 ALLOWED: dict[str, set[str]] = {
     "jobs": set(),
+    "owner_file": set(),
     "doorbell": {"jobs"},
     "config": set(),
     "supervision": set(),
@@ -32,17 +33,18 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
     "tracer": {"jobs", "storage"},
     "traces": {"tracer", "jobs", "storage", *OPENTELEMETRY},
-    "access": {"jobs", "config"},
+    "access": {"jobs", "config", "owner_file"},
     "logs": {"jobs", "storage"},
-    "storage": {"jobs", "doorbell", "observer", *SQL},
+    "storage": {"jobs", "doorbell", "observer", "owner_file", *SQL},
     # Opens LangGraph's own store, which takes a connection.
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "tracer", "pulse", *LANGGRAPH, *SQL},
     "api": {"access", "jobs", "doorbell", "config", "storage", "observer", "tracer", "supervision", *GRPC},
     "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
     "spans": set(),
-    "maintenance": {"storage", "config", "jobs", "spans"},
+    "key_commands": {"storage", "config", "jobs"},
+    "maintenance": {"storage", "key_commands", "spans"},
     "token_commands": {"access", "config", "spans"},
-    "cli": {"app", "logs", "maintenance", "token_commands", "config", "jobs"},
+    "cli": {"app", "logs", "key_commands", "maintenance", "token_commands", "config", "jobs"},
 }
 PARTS = set(ALLOWED)
 

@@ -26,7 +26,7 @@ from autopilot_server.engine.clockwork import Deadlines, Pruner
 from autopilot_server.engine.engine import Engine
 from autopilot_server.engine.memory import Memory, open_memory
 from autopilot_server.engine.run import RunServices
-from autopilot_server.engine.serializer import StrictSerializer, allowed_types
+from autopilot_server.engine.serializer import allowed_types, checkpoint_serializer
 from autopilot_server.engine.values_reader import ValuesReader
 from autopilot_server.engine.workflows import Registry, error_line
 from autopilot_server.jobs.errors import StartupError
@@ -38,6 +38,8 @@ from autopilot_server.pulse import Pulse
 from autopilot_server.readiness import tell_supervisor
 from autopilot_server.reloading import Reloadable, Reloads
 from autopilot_server.storage import UNUSABLE, cannot_use, database_path, open_store
+from autopilot_server.storage.keys import given_keys
+from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.store import Store
 from autopilot_server.supervision import end_process_with
 from autopilot_server.tracer import Tracer
@@ -88,10 +90,13 @@ class App:
         tracer = _tracer(settings)
         tokens, provider_keys = _token_file(settings), _provider_keys(settings)
         authenticators = _authenticators(settings, tokens, provider_keys)
+        # Before the workflows: they find no key in the environment.
+        keys = given_keys(settings.encryption_key_file)
+        sealer = None if keys is None else Sealer(keys)
         allowed = allowed_types(settings.allowed_types)
         registry = Registry.load(Path(settings.config))
         _check_classes(allowed or ())
-        serde = StrictSerializer(allowed_msgpack_modules=allowed)
+        serde = checkpoint_serializer(allowed, sealer)
         doorbell = Doorbell()
         health = _Health(asyncio.get_running_loop())
         measured = CollectorRegistry()
@@ -104,6 +109,7 @@ class App:
             on_health=health.changed,
             on_moves=log_moves,
             observer=observer,
+            sealer=sealer,
         )
         deadlines = Deadlines(store=store, doorbell=doorbell)
         try:
@@ -117,7 +123,7 @@ class App:
                 observer=observer,
                 tracer=tracer,
             )
-            memory = open_memory(database_path(settings.database))
+            memory = open_memory(database_path(settings.database), sealer)
             engine = Engine(
                 services=RunServices(
                     store=store,

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from autopilot_server import maintenance, token_commands
+from autopilot_server import key_commands, maintenance, token_commands
 from autopilot_server.config import SettingError, Settings, environment_name, flag_name
 from autopilot_server.jobs.errors import StartupError
 
@@ -106,6 +106,9 @@ COMMANDS: dict[str | None, click.Command] = {
         maintenance.check,
         maintenance.drain,
         token_commands.token,
+        key_commands.key,
+        key_commands.encrypt,
+        key_commands.decrypt,
     )
 }
 """Those of the command line `autopilot` that need the server's package."""

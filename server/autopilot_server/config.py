@@ -73,6 +73,10 @@ class Settings:
         choices=("on", "authenticated", "off"),
     )
 
+    encryption_key_file: str = setting(
+        "", "Encrypt content in the database with the first of these keys, as `autopilot key create` makes them."
+    )
+
     threads: int = setting(64, "Threads for synchronous steps.", within=(1, 10_000))
     running_jobs: int = setting(1000, "Jobs that run at once; more wait as PENDING.", within=(1, 1_000_000))
     unfinished_jobs: int = setting(

@@ -2,17 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from autopilot_server import spans
-from autopilot_server.config import Settings, environment_name
-from autopilot_server.jobs.errors import StartupError
+from autopilot_server.key_commands import given_sealer, on_database, on_keys, reported
 from autopilot_server.storage import database_path
 from autopilot_server.storage.sqlite.backup import back_up
 from autopilot_server.storage.sqlite.backup import restore as put_back
@@ -20,36 +16,14 @@ from autopilot_server.storage.sqlite.check import INVARIANTS, unfinished
 from autopilot_server.storage.sqlite.check import check as find_violations
 from autopilot_server.storage.sqlite.owner import Owner, find_owner
 
-# As `autopilot serve`: what was given cannot be used. For `check`: something does not hold. For `drain`, as for all
-# calls to a server: it took longer than --timeout.
-EXIT_USAGE = 2
+# For `check`: something does not hold. For `drain`, as for all calls to a server: it took longer than --timeout.
 EXIT_FOUND = 1
 EXIT_TIMEOUT = 8
 
 
-def _on_database(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--database",
-        default=Settings.__dataclass_fields__["database"].default,
-        show_default=True,
-        envvar=environment_name("database"),
-        show_envvar=True,
-        help="The database, as `autopilot serve` was given it.",
-    )(command)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except StartupError as error:
-        click.echo(f"autopilot: {error}", err=True)
-        sys.exit(EXIT_USAGE)
-
-
 @click.command()
 @click.argument("target", type=click.Path(path_type=Path))
-@_on_database
+@on_database
 def backup(target: Path, database: str) -> None:
     """Copy the database into the new file TARGET, while its server runs.
 
@@ -59,14 +33,14 @@ def backup(target: Path, database: str) -> None:
     The copy is one moment's state of all jobs, events and checkpoints. It holds all that jobs hold: keep it as safe as
     the database.
     """
-    with _reported():
+    with reported():
         back_up(database_path(database), target)
     click.echo(f"autopilot: {target} holds all jobs")
 
 
 @click.command()
 @click.argument("source", metavar="BACKUP", type=click.Path(path_type=Path))
-@_on_database
+@on_database
 @click.option("--replace", is_flag=True, help="Keep a database that is there under another name.")
 def restore(source: Path, database: str, replace: bool) -> None:
     """Make a copy that `autopilot backup` took the database. Its server must be stopped.
@@ -78,7 +52,7 @@ def restore(source: Path, database: str, replace: bool) -> None:
     Jobs are then as they were at the time of the backup. The next start goes on with those that were not finished:
     what their steps did since is done again.
     """
-    with _reported():
+    with reported():
         path = database_path(database)
         kept = put_back(source, path, replace=replace)
     if kept is not None:
@@ -87,16 +61,18 @@ def restore(source: Path, database: str, replace: bool) -> None:
 
 
 @click.command()
-@_on_database
+@on_database
+@on_keys(required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a finding a line.")
-def check(database: str, as_json: bool) -> None:
+def check(database: str, encryption_key_file: str, as_json: bool) -> None:
     """Verify what must hold of a database, while its server may run, and say what to do where it does not.
 
-    Ends with 0 when everything holds, with 1 when something does not.
+    With keys also that everything encrypted can be decrypted; without them no database with encrypted content is
+    checked. Ends with 0 when everything holds, with 1 when something does not.
     """
-    with _reported():
+    with reported():
         path = database_path(database)
-        found = find_violations(path)
+        found = find_violations(path, given_sealer(encryption_key_file))
     for finding in found:
         if as_json:
             click.echo(json.dumps(asdict(finding), ensure_ascii=False))
@@ -109,7 +85,7 @@ def check(database: str, as_json: bool) -> None:
 
 
 @click.command()
-@_on_database
+@on_database
 @click.option("--timeout", callback=spans.seconds, metavar="SPAN", help="As 90s or 5m. Default: as long as it takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def drain(database: str, timeout: int | None, as_json: bool) -> None:
@@ -128,7 +104,7 @@ def drain(database: str, timeout: int | None, as_json: bool) -> None:
       2  the database, or who uses it, cannot be found
       8  the server had not ended within --timeout; it goes on draining
     """
-    with _reported():
+    with reported():
         path = database_path(database)
         owner = find_owner(path)
         if owner is not None:

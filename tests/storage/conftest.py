@@ -10,6 +10,8 @@ from autopilot_server.jobs.events import Event
 from autopilot_server.jobs.job import SECOND, JobSpec, Micros
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage import open_store
+from autopilot_server.storage.keys import Key
+from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.store import (
     CheckpointPut,
     CheckpointRow,
@@ -55,8 +57,8 @@ class Clock:
 class Box:
     """A store, its clock and bell, and short ways."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, sealer: Sealer | None = None) -> None:
+        self.url, self.sealer = url, sealer
         self.clock = Clock()
         self.news: list[News] = []
         self.health: list[bool] = []
@@ -75,6 +77,7 @@ class Box:
             steady=self.clock.steady,
             on_health=self.health.append,
             on_moves=self.moves.extend,
+            sealer=self.sealer,
         )
 
     def reopen(self) -> None:
@@ -137,8 +140,9 @@ def put(checkpoint: CheckpointRow, **fields: Any) -> CheckpointPut:
     return CheckpointPut(**{"row": checkpoint, "superstep": 1, "source": "loop", "create_time": 7} | fields)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "encrypted"])
 def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
-    box = Box(f"sqlite:///{tmp_path}/jobs.db")
+    sealer = Sealer((Key(bytes(32)),)) if request.param == "encrypted" else None
+    box = Box(f"sqlite:///{tmp_path}/jobs.db", sealer)
     yield box
     box.store.close()

@@ -87,7 +87,7 @@ def test_a_backup_is_one_moment_while_others_write(box: Box, tmp_path: Path) -> 
     writes = [box.store.job_submit(box.submission(f"j{number}")) for number in range(300)]
     for number in range(5):
         back_up(tmp_path / "jobs.db", tmp_path / f"{number}.db")
-        assert check(tmp_path / f"{number}.db") == []
+        assert check(tmp_path / f"{number}.db", box.sealer) == []
     for write in writes:
         write.result()
 
@@ -170,10 +170,10 @@ BREAKS = {
 def test_check_finds_each_kind_of_damage(box: Box, tmp_path: Path, invariant: str, damage: str) -> None:
     box.submit("j", labels={"team": "blue"})
     box.submit("other")
-    assert check(tmp_path / "jobs.db") == []
+    assert check(tmp_path / "jobs.db", box.sealer) == []
     with sqlite3.connect(tmp_path / "jobs.db") as connection:
         connection.execute(damage)
-    assert {finding.invariant for finding in check(tmp_path / "jobs.db")} == {invariant}
+    assert {finding.invariant for finding in check(tmp_path / "jobs.db", box.sealer)} == {invariant}
 
 
 def test_every_invariant_can_be_found_broken() -> None:

@@ -4,7 +4,6 @@ A token is 256 random bits, so its SHA-256 can be stored and looked up as it is:
 that takes longer the more of a guess is right. The file is JSON, replaced as a whole under a lock, and holds no secret.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -14,8 +13,7 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from autopilot_server.access.authenticators import Presented
 from autopilot_server.access.certificates import Certificate, CertificateNameError, certificate_name
 from autopilot_server.access.identity import Grant, GrantError, Identity
 from autopilot_server.jobs.errors import CredentialsInvalidError, StartupError
+from autopilot_server.owner_file import changing, replace
 
 log = logging.getLogger(__name__)
 
@@ -151,42 +150,10 @@ def change_tokens(path: Path, change: Callable[[tuple[Token, ...]], Sequence[Tok
 
     Whoever reads meanwhile sees the old or the new ones, and other changes wait. TokenFileError, OSError.
     """
-    # A link stays one, and what it points to is replaced.
-    path = Path(os.path.realpath(path))
-    with _locked(path):
-        tokens = read_tokens(path) if path.exists() else ()
-        _replace(path, {"version": _VERSION, "tokens": [_dump(token) for token in change(tokens)]})
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    # A file of its own: the lock on one that is replaced would be on the old one.
-    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _replace(path: Path, content: dict[str, Any]) -> None:
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(handle, "w") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with changing(path) as place:
+        tokens = read_tokens(place) if place.exists() else ()
+        content = {"version": _VERSION, "tokens": [_dump(token) for token in change(tokens)]}
+        replace(place, json.dumps(content, indent=2) + "\n")
 
 
 # --- the authenticator ---

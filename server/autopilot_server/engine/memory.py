@@ -2,14 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from langgraph.store.base import Op, Result
+from langgraph.store.base import Op, PutOp, Result
 from langgraph.store.sqlite import SqliteStore
 
+from autopilot_server.engine.sealed_values import SealedValues
+from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 
@@ -21,9 +24,12 @@ class Memory(SqliteStore):
     from it: synchronous and asynchronous steps share this one.
     """
 
-    def __init__(self, file: DatabaseFile) -> None:
-        """On a connection that any thread may use, one at a time."""
-        super().__init__(connect(file.path))
+    def __init__(self, file: DatabaseFile, sealer: Sealer | None = None) -> None:
+        """On a connection that any thread may use, one at a time. With a sealer the values are encrypted."""
+        self._sealed = None if sealer is None else SealedValues(sealer)
+        super().__init__(connect(file.path), deserializer=None if self._sealed is None else self._sealed.load)
+        if self._sealed is not None:
+            self._sealed.filter_in(self.conn)
         self._file = file
         # One connection: more threads would wait for each other.
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="memory")
@@ -39,6 +45,13 @@ class Memory(SqliteStore):
             raise
         self._file.check()
         return results
+
+    def _prepare_batch_PUT_queries(  # noqa: N802 - LangGraph's name
+        self, put_ops: Sequence[tuple[int, PutOp]]
+    ) -> tuple[list[tuple[str, Sequence[Any]]], Any]:
+        """As LangGraph's, with the values encrypted."""
+        queries, embeddings = super()._prepare_batch_PUT_queries(put_ops)
+        return (queries if self._sealed is None else self._sealed.sealed(queries)), embeddings
 
     @contextmanager
     def _cursor(self, *, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
@@ -71,10 +84,10 @@ class Memory(SqliteStore):
         self._file.close()
 
 
-def open_memory(path: Path) -> Memory:
+def open_memory(path: Path, sealer: Sealer | None = None) -> Memory:
     """Open the memory in the database file, and make its tables. StorageUnavailableError."""
     try:
-        memory = Memory(DatabaseFile(path.absolute()))
+        memory = Memory(DatabaseFile(path.absolute()), sealer)
         memory.setup()
     except sqlite3.Error as error:
         if (outage := unavailable(error)) is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.store.base import BaseStore
@@ -33,20 +34,20 @@ from autopilot_server.engine.outcome import (
 )
 from autopilot_server.engine.questions import Stop, answers_to_send, read_stop
 from autopilot_server.engine.recorder import Breakpoints, Recorder
-from autopilot_server.engine.serializer import StrictSerializer
 from autopilot_server.engine.start_point import UpdateRefusedError, apply_start_point
 from autopilot_server.engine.step_entries import StepEntries
 from autopilot_server.engine.tenant_memory import TenantMemory
 from autopilot_server.engine.tokens import RunCallbacks
 from autopilot_server.engine.values import NotJsonError, to_json
 from autopilot_server.engine.workflows import LoadedWorkflow
-from autopilot_server.jobs.errors import StaleRunError, StorageUnavailableError
+from autopilot_server.jobs.errors import SealBrokenError, StaleRunError, StorageUnavailableError
 from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.job import JobError, JobErrorReason, now
 from autopilot_server.jobs.progress import ProgressEstimate
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import public, tenant_of
 from autopilot_server.observer import Observer
+from autopilot_server.storage.damaged import damaged
 from autopilot_server.storage.store import Claim, EncodeEvent, Fence, RunEnd, RunUpdate, Store
 from autopilot_server.tracer import AttemptSpan, Tracer
 
@@ -67,7 +68,7 @@ class RunServices:
     doorbell: Doorbell
     encode_event: EncodeEvent
     settings: Settings
-    serde: StrictSerializer
+    serde: SerializerProtocol
     memory: BaseStore | None
     """LangGraph's store, for `runtime.store`."""
     observer: Observer
@@ -178,7 +179,7 @@ class Run:
             self._recorder.attach(graph, self._breakpoints(graph))
             try:
                 outcome = await self._drive(graph)
-            except (StaleRunError, StorageUnavailableError):
+            except (StaleRunError, StorageUnavailableError, SealBrokenError):
                 raise
             except UpdateRefusedError as error:
                 assert self.claim.start_point is not None  # noqa: S101 - only a start point is refused
@@ -265,6 +266,8 @@ class Run:
                 return outcome
 
     def _failed(self, error: BaseException) -> Outcome:
+        if isinstance(error, SealBrokenError):
+            return Failed(damaged(error, self.fence.job_id), retryable=False)
         step = self._recorder.failed_step(error)
         traced = self._services.settings.return_tracebacks
         if self._sent and private.is_invalid_resume(error):

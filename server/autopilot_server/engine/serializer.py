@@ -1,4 +1,4 @@
-"""Serialization of checkpoints: LangGraph's own, strict in both directions."""
+"""Serialization of checkpoints: LangGraph's own, strict in both directions, and encrypted where there is a key."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,9 +6,12 @@ from typing import Any
 import ormsgpack
 from langgraph.checkpoint.serde import _msgpack as safe
 from langgraph.checkpoint.serde import jsonplus
+from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from autopilot_server.jobs.errors import StartupError
+from autopilot_server.storage.sealing import CHECKPOINT, CHECKPOINT_CIPHER, Sealer
 
 # What the plain serializer uses; LangGraph keeps it private.
 _OPTIONS = jsonplus._option
@@ -80,6 +83,27 @@ class StrictSerializer(JsonPlusSerializer):
         if code not in (jsonplus.EXT_DELTA_SNAPSHOT, jsonplus.EXT_NUMPY_ARRAY):
             self._check(content[0], content[1])
         return None
+
+
+class _Cipher(CipherProtocol):
+    """Encrypts what LangGraph's EncryptedSerializer gives it."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        return CHECKPOINT_CIPHER, self._sealer.seal(plaintext, CHECKPOINT)
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:  # noqa: ARG002 - the header names the key
+        return self._sealer.open(ciphertext, CHECKPOINT)
+
+
+def checkpoint_serializer(
+    allowed: Sequence[tuple[str, str]] | None, sealer: Sealer | None = None
+) -> SerializerProtocol:
+    """What checkpoints are stored with. `allowed`: types besides those of the workflows' schemas."""
+    strict = StrictSerializer(allowed_msgpack_modules=allowed)
+    return strict if sealer is None else EncryptedSerializer(_Cipher(sealer), strict)
 
 
 def _may_hide(value: Any) -> bool:

@@ -9,7 +9,7 @@ from langgraph.errors import InvalidUpdateError
 from autopilot_server.engine import private
 from autopilot_server.engine.checkpoints import METADATA_KEY
 from autopilot_server.engine.recorder import Recorder
-from autopilot_server.jobs.errors import StaleRunError, StorageUnavailableError
+from autopilot_server.jobs.errors import SealBrokenError, StaleRunError, StorageUnavailableError
 from autopilot_server.jobs.job import StartPoint
 
 
@@ -37,7 +37,7 @@ async def apply_start_point(
         else:
             values = json.loads(start.state_update)
             await graph.aupdate_state(config, values, as_node=start.state_update_step or None)
-    except (StaleRunError, StorageUnavailableError):
+    except (StaleRunError, StorageUnavailableError, SealBrokenError):
         raise
     except InvalidUpdateError as error:
         recorder.rewind(completed)

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from autopilot_server.engine import private
 from autopilot_server.engine.checkpoints import StoreReader
-from autopilot_server.engine.serializer import StrictSerializer
 from autopilot_server.engine.values import NotJsonError, to_json, type_name
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import WorkflowNotFoundError
@@ -18,7 +18,7 @@ from autopilot_server.storage.store import Store
 class ValuesReader:
     """Reads the states that a job's checkpoints hold, as its workflow sees them."""
 
-    def __init__(self, *, store: Store, registry: Registry, serde: StrictSerializer) -> None:
+    def __init__(self, *, store: Store, registry: Registry, serde: SerializerProtocol) -> None:
         """Read from `store`, with the graphs of `registry`."""
         self._registry = registry
         self._saver = StoreReader(store, serde)

@@ -185,5 +185,10 @@ class StaleRunError(Exception):
     """A run wrote although its token is no longer the job's: it was superseded, and changes nothing. Never shown."""
 
 
+class SealBrokenError(Exception):
+    """Something that is stored encrypted cannot be decrypted: it was changed, or its key was not given. A fault of the
+    server to clients; the message, for the log, says where it stands and nothing of what it is."""
+
+
 class StartupError(Exception):
     """The server cannot start. One line that says what is wrong and what to do; exit code 2."""

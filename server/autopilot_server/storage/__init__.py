@@ -9,6 +9,7 @@ from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import Micros, now, steady
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.migrations import cannot_use
 from autopilot_server.storage.sqlite.store import SqliteStore
@@ -54,12 +55,14 @@ def open_store(
     on_health: Callable[[bool], None] = lambda _: None,
     on_moves: OnMoves = lambda _: None,
     observer: Observer | None = None,
+    sealer: Sealer | None = None,
 ) -> Store:
     """Open the database at `url`, made when there is none.
 
     `retention`: how long finished jobs are kept. `on_health`: called when the database goes away (False) and comes
     back (True), on a thread of the store's. `on_moves`: called with how jobs
-    moved, on the same thread. StartupError, one line, when it cannot be opened.
+    moved, on the same thread. `sealer`: encrypts what clients and workflows write. StartupError, one line, when it
+    cannot be opened.
     """
     return SqliteStore(
         database_path(url),
@@ -70,4 +73,5 @@ def open_store(
         on_health=on_health,
         on_moves=on_moves,
         observer=observer or Observer(),
+        sealer=sealer,
     )

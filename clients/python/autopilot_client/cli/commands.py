@@ -27,6 +27,9 @@ SERVER_COMMANDS = {
     "restore": "Put a copy back (needs pip install '.[server]').",
     "check": "Verify a database (needs pip install '.[server]').",
     "drain": "Stop a database's server in order (needs pip install '.[server]').",
+    "key": "Make keys to encrypt a database with (needs pip install '.[server]').",
+    "encrypt": "Encrypt a database, or change its key (needs pip install '.[server]').",
+    "decrypt": "Decrypt a database (needs pip install '.[server]').",
     "token": "Make and revoke bearer tokens (needs pip install '.[server]').",
 }
 

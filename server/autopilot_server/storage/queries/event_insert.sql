@@ -1,1 +1,1 @@
-INSERT INTO events (job_id, sequence, body, has_payload) VALUES (?, ?, ?, ?)
+INSERT INTO events (job_id, sequence, body, has_payload) VALUES (:job_id, :sequence, :body, :has_payload)

@@ -1,1 +1,1 @@
-SELECT input, context, output FROM payloads WHERE job_id = :job_id
+SELECT job_id, input, context, output FROM payloads WHERE job_id = :job_id

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.storage.sqlite.check import damage, reading, schema_version
+from autopilot_server.storage.sqlite.check import damage
 from autopilot_server.storage.sqlite.lock import RESTORES, ServerLock
 from autopilot_server.storage.sqlite.migrations import migrations
+from autopilot_server.storage.sqlite.snapshot import reading, schema_version
 
 # SQLite's files beside the database: its log, and the index of the log.
 _COMPANIONS = ("", "-wal", "-shm")

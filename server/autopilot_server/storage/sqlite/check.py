@@ -2,19 +2,21 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autopilot_server.jobs.errors import StartupError
+from autopilot_server.jobs.errors import SealBrokenError
 from autopilot_server.jobs.states import UNFINISHED, JobState
 from autopilot_server.jobs.tenants import SEPARATOR
-from autopilot_server.storage.sqlite.connections import connect
-from autopilot_server.storage.sqlite.migrations import migrations
+from autopilot_server.storage.sealing import Sealer
+from autopilot_server.storage.sqlite.key_register import require_keys
 from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.sealed_tables import in_plain, sealed_at_all, table_rows, tables_of
+from autopilot_server.storage.sqlite.snapshot import reading, require_current, schema_version
 
 _FROM_BACKUP = "restore a backup (autopilot restore); of what the file still holds, a copy can be read with sqlite3"
 _RESUBMIT = "the job cannot be trusted: cancel or delete it, and submit it again"
+_CHANGED = "it was changed by something else than Autopilot: delete the job, or restore a backup (autopilot restore)"
 _HARMLESS = "harmless, but nothing deletes it any more: please report it with the versions that wrote this database"
 
 
@@ -26,6 +28,9 @@ class Invariant:
     query: str
     advice: str
 
+
+ENCRYPTION = "encryption"
+"""What is found where something cannot be decrypted."""
 
 INVARIANTS = (
     Invariant("log", SQL.check_log, _RESUBMIT),
@@ -47,19 +52,18 @@ class Finding:
     advice: str
 
 
-def check(path: Path) -> list[Finding]:
+def check(path: Path, sealer: Sealer | None = None) -> list[Finding]:
     """Everything that does not hold of the database at `path`, in one snapshot, while a server may use it.
 
-    StartupError when it cannot be read, or is none of Autopilot's or of this version.
+    StartupError when it cannot be read, or is none of Autopilot's or of this version, or when the sealer has not got
+    the keys that its content is encrypted with.
     """
     with reading(path) as connection:
-        version = schema_version(connection, path)
-        if version != len(migrations()):
-            raise StartupError(
-                f"the database {path} has schema {version}, and this version of Autopilot checks schema "
-                f"{len(migrations())}: use the version that wrote it, or start this one on it once"
-            )
-        return list(damage(connection)) or list(_violations(connection))
+        require_current(connection, path)
+        require_keys(connection, path, sealer)
+        if found := list(damage(connection)):
+            return found
+        return [*_violations(connection), *_unreadable(connection, sealer)]
 
 
 def unfinished(path: Path) -> list[tuple[str, str, int]]:
@@ -68,28 +72,6 @@ def unfinished(path: Path) -> list[tuple[str, str, int]]:
         schema_version(connection, path)
         counts = [(row[0], JobState(row[1]), row[2]) for row in connection.execute(SQL.job_count_by_state)]
     return [(workflow, state.name, jobs) for workflow, state, jobs in counts if state in UNFINISHED]
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """One snapshot of a database that is there. StartupError when it cannot be read."""
-    if not path.exists():
-        raise StartupError(f"there is no database {path}")
-    try:
-        with closing(connect(path, read_only=True)) as connection:
-            connection.execute("BEGIN")
-            yield connection
-    except sqlite3.Error as error:
-        raise StartupError(f"cannot read the database {path}: {error}") from error
-
-
-def schema_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Which schema a database has. StartupError when it is none of Autopilot's."""
-    tables = {name for (name,) in connection.execute(SQL.table_list)}
-    if not {"jobs", "events", "checkpoints"} <= tables:
-        raise StartupError(f"{path} is not a database of Autopilot")
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
 
 
 def damage(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -103,3 +85,16 @@ def _violations(connection: sqlite3.Connection) -> Iterator[Finding]:
     for invariant in INVARIANTS:
         for subject, detail in connection.execute(invariant.query):
             yield Finding(invariant.name, subject.replace(SEPARATOR, "/"), detail, invariant.advice)
+
+
+def _unreadable(connection: sqlite3.Connection, sealer: Sealer | None) -> Iterator[Finding]:
+    """The rows with a value that cannot be decrypted."""
+    if sealer is None:
+        return
+    for table in tables_of(connection):
+        for row in table_rows(connection, table, sealed_at_all(table.columns)):
+            try:
+                in_plain(table, row, sealer)
+            except SealBrokenError as error:
+                subject = str(row[table.key[0]]).replace(SEPARATOR, "/")
+                yield Finding(ENCRYPTION, subject, f"{table.name}: {error}", _CHANGED)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.storage.sealing import SealedConnection, Sealer, sealed_rows
 from autopilot_server.storage.sqlite.database_file import DatabaseFile, away
 
 T = TypeVar("T")
@@ -33,11 +34,17 @@ _AWAY = {
 
 
 def connect(
-    path: Path, *, read_only: bool = False, create: bool = False, busy_seconds: float | None = None
+    path: Path,
+    *,
+    sealer: Sealer | None = None,
+    read_only: bool = False,
+    create: bool = False,
+    busy_seconds: float | None = None,
 ) -> sqlite3.Connection:
     """Open a connection that commits when told to, and may be used from any thread, one at a time.
 
-    Without `create` a missing file is an error: jobs that were there must not turn into an empty database.
+    With a sealer content is encrypted on its way in and decrypted on its way out. Without `create` a missing file is an
+    error: jobs that were there must not turn into an empty database.
     """
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
@@ -46,9 +53,13 @@ def connect(
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
+        factory=sqlite3.Connection if sealer is None else SealedConnection,
     )
     try:
         connection.row_factory = sqlite3.Row
+        if sealer is not None:
+            connection.sealer = sealer  # type: ignore[attr-defined]
+            connection.row_factory = sealed_rows(sealer)
         # Durable through power loss: the log is synced at each commit.
         connection.execute("PRAGMA synchronous = FULL")
         if read_only:
@@ -80,9 +91,9 @@ class _Reading:
 class Readers:
     """A read-only connection for each thread that reads."""
 
-    def __init__(self, file: DatabaseFile) -> None:
+    def __init__(self, file: DatabaseFile, sealer: Sealer | None = None) -> None:
         """Read `file`; connections are opened when they are first needed."""
-        self._file = file
+        self._file, self._sealer = file, sealer
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: WeakSet[_Reading] = WeakSet()
@@ -129,7 +140,7 @@ class Readers:
     def _connection(self) -> sqlite3.Connection:
         reading: _Reading | None = getattr(self._local, "reading", None)
         if reading is None:
-            reading = self._local.reading = _Reading(connect(self._file.path, read_only=True))
+            reading = self._local.reading = _Reading(connect(self._file.path, sealer=self._sealer, read_only=True))
             with self._lock:
                 self._open.add(reading)
         return reading.connection

@@ -8,6 +8,9 @@ from autopilot_server.jobs.errors import StartupError
 
 # What the file says behind the process's number when it is no server that has the lock.
 RESTORES = "restores"
+ENCRYPTS = "encrypts"
+
+_BUSY = {RESTORES: "a backup is being restored to {}", ENCRYPTS: "the content of {} is being encrypted or decrypted"}
 
 
 def lock_path(database: Path) -> Path:
@@ -47,11 +50,15 @@ class ServerLock:
             self._descriptor = -1
 
 
+def busy_with(database: Path, process: str, purpose: str) -> str:
+    """What a process that is no server does with a database; empty for a server."""
+    what = _BUSY.get(purpose, "").format(database)
+    return f"{what} (process {process}): wait for its end" if what else ""
+
+
 def _in_use(database: Path, owner: str) -> str:
     process, _, purpose = owner.partition(" ")
-    if purpose == RESTORES:
-        return f"a backup is being restored to {database} (process {process}): wait for its end"
-    return (
+    return busy_with(database, process, purpose) or (
         f"the database {database} is in use by another server (process {process or 'unknown'}): stop it, or choose "
         "another file with --database"
     )

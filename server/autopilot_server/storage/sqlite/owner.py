@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.storage.sqlite.lock import RESTORES, lock_path
+from autopilot_server.storage.sqlite.lock import busy_with, lock_path
 
 
 class Owner:
@@ -57,9 +57,9 @@ def _holder(database: Path, lock: int) -> Owner | None:
     number, _, purpose = os.read(lock, 32).decode("ascii", "replace").strip().partition(" ")
     handle = _open_process(number)
     if handle is not None and _has_open(number, os.fstat(lock)):
-        if purpose == RESTORES:
+        if what := busy_with(database, number, purpose):
             os.close(handle)
-            raise StartupError(f"a backup is being restored to {database} (process {number}): wait for its end")
+            raise StartupError(what)
         return Owner(int(number), handle)
     if handle is not None:
         os.close(handle)

@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import asdict
 from typing import Any
 
+from autopilot_server.jobs.errors import SealBrokenError
 from autopilot_server.jobs.job import (
     Checkpoint,
     CheckpointRef,
@@ -91,7 +92,7 @@ def interrupt_row(job_id: str, position: int, interrupt: Interrupt, create_time:
         "interrupt_id": interrupt.interrupt_id,
         "step": interrupt.step,
         "step_run_id": interrupt.step_run_id,
-        "value": None if isinstance(value, Omitted) else value,
+        "question": None if isinstance(value, Omitted) else value,
         "value_bytes": value.size_bytes if isinstance(value, Omitted) else len(value.encode()),
         "response_schema": interrupt.response_schema,
         "create_time": create_time,
@@ -100,7 +101,7 @@ def interrupt_row(job_id: str, position: int, interrupt: Interrupt, create_time:
 
 def load_interrupt(row: Row, *, payloads: bool) -> Interrupt:
     """An open question."""
-    value = row["value"] if payloads and row["value"] is not None else Omitted(row["value_bytes"])
+    value = row["question"] if payloads and row["question"] is not None else Omitted(row["value_bytes"])
     return Interrupt(
         interrupt_id=row["interrupt_id"],
         step=row["step"],
@@ -143,6 +144,32 @@ def load_trace(row: Row) -> JobTrace:
         span_id=span_id,
         previous_span_id=previous_span_id,
     )
+
+
+# --- what cannot be decrypted ---
+
+_BLANK = {
+    "progress": dump_progress(Progress()),
+    "error": None,
+    "cancel_reason": "",
+    "start_point": None,
+    "request_digest": b"",
+}
+
+
+def readable(row: Row) -> tuple[dict[str, Any], SealBrokenError | None]:
+    """A job's row, blank where it cannot be decrypted, and why it cannot."""
+    try:
+        return dict(row), None
+    except SealBrokenError as error:
+        return {name: _readable(row, name) for name in row.keys()}, error  # noqa: SIM118 - a row is no dict
+
+
+def _readable(row: Row, name: str) -> Any:
+    try:
+        return row[name]
+    except SealBrokenError:
+        return _BLANK[name]
 
 
 # --- jobs ---

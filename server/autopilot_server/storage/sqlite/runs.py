@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autopilot_server.jobs.errors import StaleRunError
+from autopilot_server.jobs.errors import SealBrokenError, StaleRunError
 from autopilot_server.jobs.job import JobError, JobErrorReason, Progress
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
+from autopilot_server.storage.damaged import damaged
 from autopilot_server.storage.sqlite.clock import shift_spans
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import (
@@ -21,6 +22,7 @@ from autopilot_server.storage.sqlite.rows import (
     load_progress,
     load_start_point,
     load_trace,
+    readable,
 )
 from autopilot_server.storage.sqlite.submissions import LoadJob
 from autopilot_server.storage.sqlite.transitions import Mover, append, cancelled
@@ -52,10 +54,13 @@ class Runs:
             found = transaction.execute(
                 SQL.job_list_to_claim, wanted | {"priority": priority, "limit": limit - len(claims)}
             ).fetchall()
-            claims += [self._claim(transaction, row, workflows[row["workflow"]], worker_id) for row in found]
+            taken = [self._claim(transaction, row, workflows[row["workflow"]], worker_id) for row in found]
+            claims += [claim for claim in taken if claim is not None]
         return claims
 
-    def _claim(self, transaction: Transaction, row: Row, revision: str, worker_id: str) -> Claim:
+    def _claim(self, transaction: Transaction, found: Row, revision: str, worker_id: str) -> Claim | None:
+        """Move a job to RUNNING; on to FAILED, without a claim, when its content cannot be decrypted."""
+        row, broken = readable(found)
         now, token = transaction.now, uuid.uuid4().hex
         budget = row["execution_timeout"]
         progress, trace = load_progress(row, now), load_trace(row).next_attempt()
@@ -75,15 +80,25 @@ class Runs:
             trace=dump_trace(trace),
             progress=dump_progress(Progress(completed_steps=progress.completed_steps, message=progress.message)),
         )
-        answers = transaction.execute(SQL.answer_list, {"job_id": row["job_id"]})
+        try:
+            if broken is not None:
+                raise broken
+            return self._content(transaction, moved)
+        except SealBrokenError as error:
+            self._mover.move(transaction, moved, JobState.FAILED, damaged(error, row["job_id"]), start_point=None)
+            return None
+
+    def _content(self, transaction: Transaction, row: dict[str, Any]) -> Claim:
+        """What the run of a job that was just claimed needs."""
+        answers = transaction.execute(SQL.answer_list, {"job_id": row["job_id"]}).fetchall()
         return Claim(
-            job=self._load_job(transaction, moved),
-            fence=Fence(row["job_id"], token),
+            job=self._load_job(transaction, row),
+            fence=Fence(row["job_id"], row["run_token"]),
             answers={answer["interrupt_id"]: answer["answer"] for answer in answers},
             start_point=load_start_point(row["start_point"]),
             passed_breakpoint=row["passed_breakpoint"],
-            deadline=moved["deadline"],
-            trace=trace,
+            deadline=row["deadline"],
+            trace=load_trace(row),
         )
 
     # --- writes of a run ---
@@ -125,7 +140,7 @@ class Runs:
             raise stale(fence)
         if update.checkpoint is not None:
             raise AssertionError("a checkpoint is stored by the run that made it, not with the run's end")
-        row = dict(found)
+        row, _ = readable(found)
         row["latest_sequence"] += len(update.events)
         if update.progress is not None:
             row["progress"] = dump_progress(update.progress)
@@ -201,7 +216,8 @@ class Runs:
             lost=lost,
         )
 
-    def _recover(self, transaction: Transaction, row: Row, max_losses: int) -> JobState:
+    def _recover(self, transaction: Transaction, found: Row, max_losses: int) -> JobState:
+        row, broken = readable(found)
         # The process died at some time after its last write; what came later was not spent on the job.
         run_ended = row["update_time"]
         if row["state"] == JobState.CANCELLING:
@@ -214,6 +230,10 @@ class Runs:
                 start_point=None,
             )
             return JobState.CANCELLED
+        if broken is not None:
+            error = damaged(broken, row["job_id"])
+            self._mover.move(transaction, row, JobState.FAILED, error, run_ended=run_ended, start_point=None)
+            return JobState.FAILED
         advanced = row["checkpoints"] > row["checkpoints_at_loss"]
         losses = 1 if advanced or not row["losses"] else row["losses"] + 1
         loss = {"losses": losses, "checkpoints_at_loss": row["checkpoints"]}
@@ -234,7 +254,8 @@ class Runs:
     def expire(self, transaction: Transaction) -> Recovery:
         """See Store.jobs_expire."""
         ended: dict[JobState, list[str]] = {JobState.CANCELLED: [], JobState.FAILED: []}
-        for row in transaction.execute(SQL.job_list_overdue, {"now": transaction.now}).fetchall():
+        for found in transaction.execute(SQL.job_list_overdue, {"now": transaction.now}).fetchall():
+            row, _ = readable(found)
             if row["state"] == JobState.CANCELLING:
                 state, error = JobState.CANCELLED, cancelled(row["cancel_reason"])
             else:

@@ -11,10 +11,12 @@ from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workfl
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite import deletion
 from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.connections import Readers
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
+from autopilot_server.storage.sqlite.key_register import register
 from autopilot_server.storage.sqlite.listing import list_rows
 from autopilot_server.storage.sqlite.lock import ServerLock
 from autopilot_server.storage.sqlite.migrations import cannot_use, migrate
@@ -73,6 +75,7 @@ class SqliteStore:
         on_health: Callable[[bool], None],
         on_moves: OnMoves,
         observer: Observer,
+        sealer: Sealer | None = None,
     ) -> None:
         """Open the database, make or migrate it, and lock it against other servers. StartupError."""
         # A workflow's code may change the process's folder.
@@ -81,11 +84,18 @@ class SqliteStore:
         self._lock = ServerLock(path)
         try:
             migrate(path)
+            register(path, sealer)
             self._file = DatabaseFile(path)
-            self._readers = Readers(self._file)
+            self._readers = Readers(self._file, sealer)
             newest = self._readers.row(SQL.job_newest_time, {})
             self._writer = Writer(
-                self._file, doorbell=doorbell, clock=clock, on_health=on_health, on_moves=on_moves, observer=observer
+                self._file,
+                doorbell=doorbell,
+                clock=clock,
+                on_health=on_health,
+                on_moves=on_moves,
+                observer=observer,
+                sealer=sealer,
             )
         except (sqlite3.Error, StorageUnavailableError) as error:
             self._lock.release()
@@ -322,7 +332,8 @@ def _read_events(
     events: list[StoredEvent] = []
     size = 0
     cursor = connection.execute(SQL.event_list, {"job_id": job_id, "after": after, "limit": limit})
-    for sequence, body, has_payload in cursor:
+    for row_of_event in cursor:
+        sequence, body, has_payload = (row_of_event[name] for name in ("sequence", "body", "has_payload"))
         size += len(body)
         if events and size > max_bytes:
             break

@@ -102,7 +102,11 @@ def append(
         StoredEvent(sequence, draft.body, draft.has_payload) for sequence, draft in enumerate(drafts, start=first)
     ]
     transaction.connection.executemany(
-        SQL.event_insert, [(job_id, event.sequence, event.body, event.has_payload) for event in events]
+        SQL.event_insert,
+        [
+            {"job_id": job_id, "sequence": event.sequence, "body": event.body, "has_payload": event.has_payload}
+            for event in events
+        ],
     )
     transaction.tell(job_id, state, events)
 

@@ -21,6 +21,7 @@ from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import SECOND, Micros
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
+from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.clock import SteppedClock, shift_spans
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import RETRY_SECONDS, DatabaseFile
@@ -176,14 +177,15 @@ class Writer:
         on_health: Callable[[bool], None],
         on_moves: OnMoves,
         observer: Observer,
+        sealer: Sealer | None = None,
     ) -> None:
         """Start to write to `file`. `on_health` is called, on the writer's thread, when the database goes or comes,
         `on_moves` with how jobs have moved, once that is committed and told."""
         self._on_moves = on_moves
         self._file, self._doorbell, self._clock, self._on_health = file, doorbell, clock, on_health
-        self._observer = observer
+        self._observer, self._sealer = observer, sealer
         self._queue: queue.SimpleQueue[QueuedWrite[Any] | None] = queue.SimpleQueue()
-        self._connection: sqlite3.Connection | None = connect(file.path)
+        self._connection: sqlite3.Connection | None = connect(file.path, sealer=sealer)
         self._healthy = True
         self._what_is_wrong = ""
         # Held while a write is queued or the end is: nothing is ever queued behind the end.
@@ -346,7 +348,9 @@ class Writer:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             # Who is known to be locked out does not wait long: callers do, and the next try comes anyway.
-            self._connection = connect(self._file.path, busy_seconds=None if self._healthy else RETRY_SECONDS)
+            self._connection = connect(
+                self._file.path, sealer=self._sealer, busy_seconds=None if self._healthy else RETRY_SECONDS
+            )
         return self._connection
 
     def _was_committed(self, number: int, error: Exception) -> bool:

@@ -1,0 +1,1 @@
+UPDATE encryption_keys SET seals = (key_id = :key_id)
