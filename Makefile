@@ -30,7 +30,7 @@ BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup demo test conformance proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
+.PHONY: help setup demo test conformance test-clients proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, host
 
 conformance: $(READY) ## Play the scenarios of clients/conformance with every client whose toolchain is there
 	$(BIN)/python -m clients.conformance
+
+test-clients: $(READY) ## Build and test every client whose toolchain is there, and play the conformance scenarios
+	$(BIN)/python -m clients.conformance --tests
 
 MINUTES ?= 5
 REPORT ?= soak-report

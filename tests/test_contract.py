@@ -61,6 +61,16 @@ def test_the_service_has_its_methods() -> None:
     ]
 
 
+def test_every_client_has_the_same_retry_policy() -> None:
+    shared = (ROOT / "clients/service_config.json").read_text()
+    copies = subprocess.run(
+        ["git", "ls-files", "clients/**/service_config.json"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "clients/python/autopilot_client/service_config.json" in copies
+    for copy in copies:
+        assert (ROOT / copy).read_text() == shared, copy
+
+
 BUF = ROOT / ".venv-generate" / "bin" / "buf"
 
 

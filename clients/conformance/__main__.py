@@ -15,6 +15,7 @@ from clients.conformance.playing import Failed, Play, Scenario, scenarios
 from clients.conformance.stages import Stages
 
 PASSED, NOT_RUN = "passed", "not run"
+OWN_TESTS = "(its own tests)"
 
 
 @dataclass(slots=True)
@@ -34,11 +35,12 @@ class Results:
 
     def table(self) -> str:
         """Language by scenario."""
-        width = max(len(scenario.name) for scenario in self.scenarios)
+        names = [OWN_TESTS, *(scenario.name for scenario in self.scenarios)]
+        width = max(map(len, names))
         lines = [" " * width + "  " + "  ".join(f"{language:>10}" for language in self.outcomes)]
-        for scenario in self.scenarios:
-            cells = [self._cell(outcomes.get(scenario.name, NOT_RUN)) for outcomes in self.outcomes.values()]
-            lines.append(f"{scenario.name:<{width}}  " + "  ".join(f"{cell:>10}" for cell in cells))
+        for name in names:
+            cells = [self._cell(outcomes.get(name, NOT_RUN)) for outcomes in self.outcomes.values()]
+            lines.append(f"{name:<{width}}  " + "  ".join(f"{cell:>10}" for cell in cells))
         return "\n".join(lines)
 
     def _cell(self, outcome: str) -> str:
@@ -83,6 +85,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m clients.conformance", description=__doc__)
     parser.add_argument("--language", action="append", help="only this language; may be repeated")
     parser.add_argument("--scenario", default="", help="only scenarios with this in their name")
+    parser.add_argument("--tests", action="store_true", help="run each client's own tests first")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     parser.add_argument("--verbose", action="store_true", help="show what is said between runner and driver")
     given = parser.parse_args()
@@ -94,24 +97,38 @@ def main() -> int:
     if unknown := set(given.language or ()) - found.keys():
         parser.error(f"no clients/{'/, clients/'.join(sorted(unknown))}/conformance.json")
     talk: Talk = (lambda way, line: print(way, line[:2000], file=sys.stderr)) if given.verbose else lambda _, __: None
-    results = play_all([found[name] for name in given.language or found], wanted, talk)
+    results = Results(wanted)
+    chosen = [found[name] for name in given.language or found]
+    if given.tests:
+        results.outcomes = {language.name: {OWN_TESTS: own_tests(language)} for language in chosen}
+    play_all(chosen, results, talk)
     for language, name, outcome in results.failures():
         print(f"\n{language}, {name}: {outcome}")
     print(f"\n{results.table()}\n\n{results.summary()}")
     return 1 if results.failures() else 0
 
 
-def play_all(chosen: Sequence[Language], wanted: Sequence[Scenario], talk: Talk) -> Results:
+def own_tests(language: Language) -> str:
+    """Run a client's own tests: passed, not run, or what went wrong."""
+    if language.missing or not language.test:
+        return NOT_RUN
+    try:
+        language.test_itself()
+    except subprocess.CalledProcessError as error:
+        return str(error)
+    return PASSED
+
+
+def play_all(chosen: Sequence[Language], results: Results, talk: Talk) -> None:
     """Play with each language."""
-    results = Results(wanted)
     with tempfile.TemporaryDirectory() as name:
         stages = Stages(Path(name))
         try:
             for language in chosen:
-                results.outcomes[language.name] = play_language(language, wanted, stages, Path(name), talk)
+                played = play_language(language, results.scenarios, stages, Path(name), talk)
+                results.outcomes.setdefault(language.name, {}).update(played)
         finally:
             stages.close()
-    return results
 
 
 if __name__ == "__main__":

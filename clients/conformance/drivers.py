@@ -31,6 +31,7 @@ class Language:
     toolchain: tuple[str, ...]
     build: tuple[tuple[str, ...], ...]
     run: tuple[str, ...]
+    test: tuple[tuple[str, ...], ...]
 
     @property
     def missing(self) -> list[str]:
@@ -39,7 +40,15 @@ class Language:
 
     def make(self) -> None:
         """Build the driver. CalledProcessError."""
-        for command in self.build:
+        self._carry_out(self.build)
+
+    def test_itself(self) -> None:
+        """Run the client's own tests. CalledProcessError."""
+        self._carry_out(self.test)
+
+    def _carry_out(self, commands: tuple[tuple[str, ...], ...]) -> None:
+        for command in commands:
+            print(f"{self.name}: {' '.join(command)}", file=sys.stderr, flush=True)
             subprocess.run(_filled(command), cwd=self.folder, check=True, stdout=sys.stderr)
 
 
@@ -57,6 +66,7 @@ def _read(file: Path) -> Language:
         toolchain=tuple(described["toolchain"]),
         build=tuple(tuple(command) for command in described["build"]),
         run=tuple(described["run"]),
+        test=tuple(tuple(command) for command in described["test"]),
     )
 
 
