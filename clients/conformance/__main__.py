@@ -6,16 +6,17 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clients.conformance.drivers import Driver, DriverDied, Language, Talk, languages
+from clients.conformance.examples import run_example
 from clients.conformance.playing import Failed, Play, Scenario, scenarios
 from clients.conformance.stages import Stages
 
 PASSED, NOT_RUN = "passed", "not run"
-OWN_TESTS = "(its own tests)"
+OWN_TESTS, EXAMPLE = "(its own tests)", "(its README's example)"
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Results:
 
     def table(self) -> str:
         """Language by scenario."""
-        names = [OWN_TESTS, *(scenario.name for scenario in self.scenarios)]
+        names = [OWN_TESTS, EXAMPLE, *(scenario.name for scenario in self.scenarios)]
         width = max(map(len, names))
         lines = [" " * width + "  " + "  ".join(f"{language:>10}" for language in self.outcomes)]
         for name in names:
@@ -100,7 +101,7 @@ def main() -> int:
     results = Results(wanted)
     chosen = [found[name] for name in given.language or found]
     if given.tests:
-        results.outcomes = {language.name: {OWN_TESTS: own_tests(language)} for language in chosen}
+        results.outcomes = {language.name: own_tests(language) for language in chosen}
     play_all(chosen, results, talk)
     for language, name, outcome in results.failures():
         print(f"\n{language}, {name}: {outcome}")
@@ -108,13 +109,23 @@ def main() -> int:
     return 1 if results.failures() else 0
 
 
-def own_tests(language: Language) -> str:
-    """Run a client's own tests: passed, not run, or what went wrong."""
-    if language.missing or not language.test:
-        return NOT_RUN
+def own_tests(language: Language) -> dict[str, str]:
+    """Run a client's own tests, and its README's example: what became of each."""
+    if language.missing:
+        return {}
+    outcomes = {OWN_TESTS: outcome(language.make, language.test_itself)}
+    if language.example is not None:
+        with tempfile.TemporaryDirectory() as name:
+            outcomes[EXAMPLE] = outcome(lambda: run_example(language, Path(name) / "server"))
+    return outcomes
+
+
+def outcome(*actions: Callable[[], None]) -> str:
+    """Passed, or what went wrong."""
     try:
-        language.test_itself()
-    except subprocess.CalledProcessError as error:
+        for action in actions:
+            action()
+    except (subprocess.SubprocessError, AssertionError) as error:
         return str(error)
     return PASSED
 

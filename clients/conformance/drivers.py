@@ -23,6 +23,14 @@ class DriverDied(Exception):  # noqa: N818 - reads as what happened
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """How to run the README's example: the file to put it in, and the command."""
+
+    file: str
+    run: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Language:
     """How to build and run the driver of a language."""
 
@@ -32,6 +40,7 @@ class Language:
     build: tuple[tuple[str, ...], ...]
     run: tuple[str, ...]
     test: tuple[tuple[str, ...], ...]
+    example: Example | None
 
     @property
     def missing(self) -> list[str]:
@@ -49,7 +58,7 @@ class Language:
     def _carry_out(self, commands: tuple[tuple[str, ...], ...]) -> None:
         for command in commands:
             print(f"{self.name}: {' '.join(command)}", file=sys.stderr, flush=True)
-            subprocess.run(_filled(command), cwd=self.folder, check=True, stdout=sys.stderr)
+            subprocess.run(filled(command), cwd=self.folder, check=True, stdout=sys.stderr)
 
 
 def languages() -> dict[str, Language]:
@@ -60,6 +69,7 @@ def languages() -> dict[str, Language]:
 
 def _read(file: Path) -> Language:
     described = json.loads(file.read_text())
+    example = described.get("example")
     return Language(
         name=file.parent.name,
         folder=file.parent,
@@ -67,10 +77,12 @@ def _read(file: Path) -> Language:
         build=tuple(tuple(command) for command in described["build"]),
         run=tuple(described["run"]),
         test=tuple(tuple(command) for command in described["test"]),
+        example=Example(example["file"], tuple(example["run"])) if example else None,
     )
 
 
-def _filled(command: tuple[str, ...]) -> list[str]:
+def filled(command: tuple[str, ...]) -> list[str]:
+    """A command with the path of this Python."""
     return [sys.executable if word == "{python}" else word for word in command]
 
 
@@ -82,7 +94,7 @@ class Driver:
         self._log = log
         with log.open("a") as stderr:
             self._process = subprocess.Popen(
-                _filled(language.run),
+                filled(language.run),
                 cwd=language.folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
