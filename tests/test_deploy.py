@@ -60,12 +60,8 @@ def test_a_supervisor_is_told_when_the_server_serves_and_stops(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(f"\0{name}" if abstract else name)
         supervisor.settimeout(60)
-        server = ServerProcess(tmp_path, sabotage=Supervised(f"@{name}" if abstract else name))
-        server.start()
-        try:
+        with ServerProcess(tmp_path, sabotage=Supervised(f"@{name}" if abstract else name)) as server:
             assert supervisor.recv(100) == b"READY=1"
             server.signal(signal.SIGTERM)
             assert supervisor.recv(100) == b"STOPPING=1"
             assert server.wait_for_death() == 0
-        finally:
-            server.close()

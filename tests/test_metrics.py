@@ -45,10 +45,8 @@ class Measured(ServerProcess):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Measured]:
-    server = Measured(tmp_path)
-    server.start()
-    yield server
-    server.close()
+    with Measured(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

@@ -47,9 +47,8 @@ class Guarded(ServerProcess):
 def server(tmp_path: Path) -> Iterator[Guarded]:
     server = Guarded(tmp_path)
     server.token("read")
-    server.start()
-    yield server
-    server.close()
+    with server:
+        yield server
 
 
 def test_calls_carry_the_token_and_no_output_or_log_has_it(server: Guarded, tmp_path: Path) -> None:

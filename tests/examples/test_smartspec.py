@@ -113,10 +113,8 @@ def ticked(folder: Path) -> dict[str, bool]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path, config=SMARTSPEC / "langgraph.json")
-    server.start()
-    yield server
-    server.close()
+    with ServerProcess(tmp_path, config=SMARTSPEC / "langgraph.json") as server:
+        yield server
 
 
 @pytest.fixture

@@ -14,10 +14,8 @@ from tests.proof.server import ServerProcess
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path)
-    server.start()
-    yield server
-    server.close()
+    with ServerProcess(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Self
 
 from autopilot_client import Client
 
@@ -51,6 +52,18 @@ class ServerProcess:
         self.process: ForkServerProcess | None = None
         self.host = _own_host()
         self.address = f"{self.host}:0"
+
+    def __enter__(self) -> Self:
+        """Start; it is killed in the end, also when it does not start."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def database(self) -> Path:

@@ -22,10 +22,8 @@ AUTOPILOT = Path(sys.executable).with_name("autopilot")
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path)
-    server.start()
-    yield server
-    server.close()
+    with ServerProcess(tmp_path) as server:
+        yield server
 
 
 def autopilot(server: ServerProcess, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -466,6 +466,22 @@ def ask_twice_nested() -> StateGraph[Any]:
     return builder.add_edge(START, "inner").add_edge("inner", "after")
 
 
+def ask_twice_side_by_side() -> StateGraph[Any]:
+    """Two nested steps at once, of which each asks twice."""
+
+    def asking(side: str) -> Any:
+        def twice(state: State) -> State:
+            return {"items": [f"{side}: {interrupt(f'{side} first?')} {interrupt(f'{side} second?')}"]}
+
+        inner: StateGraph[Any] = StateGraph(State)
+        return inner.add_node("twice", twice).add_edge(START, "twice").compile()
+
+    builder: StateGraph[Any] = StateGraph(State)
+    for side in ("left", "right"):
+        builder.add_node(side, asking(side)).add_edge(START, side)
+    return builder
+
+
 def ask_by_hand() -> StateGraph[Any]:
     """A node that calls two subgraphs, one after the other; the second one asks."""
 

@@ -20,10 +20,8 @@ Step = Callable[[int], None]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path, sabotage=partial(with_a_clock_that_is_stepped, tmp_path))
-    server.start()
-    yield server
-    server.close()
+    with ServerProcess(tmp_path, sabotage=partial(with_a_clock_that_is_stepped, tmp_path)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -16,17 +16,25 @@ PATIENCE_SECONDS = 60
 MOST_WRITES = 30
 
 
-class Asking:
-    """A job of a nested step that asks twice, on a server that may die."""
+# By workflow whose nested steps ask twice: the questions of each turn, and what comes of answers that repeat them.
+WORKFLOWS = {
+    "ask_twice_nested": ((["first?"], ["second?"]), ["first?", "second?", "after"]),
+    "ask_twice_side_by_side": (
+        (["left first?", "right first?"], ["left second?", "right second?"]),
+        ["left: left first? left second?", "right: right first? right second?"],
+    ),
+}
 
-    def __init__(self, folder: Path) -> None:
+
+class Asking:
+    """A job whose nested steps ask twice, on a server that may die."""
+
+    def __init__(self, folder: Path, workflow: str) -> None:
         folder.mkdir()
-        # The step need not wait at its end.
-        (folder / "go").touch()
         self.server = ServerProcess(folder)
         self.server.start()
         with self.server.client() as client:
-            job = client.submit("ask_twice_nested", {"items": [], "folder": str(folder)})
+            job = client.submit(workflow, {"items": []})
             self.job_id = job.job_id
             self._rested(client)
 
@@ -39,13 +47,14 @@ class Asking:
         self.server.sabotage = sabotage
         self.server.start()
 
-    def answer(self, text: str) -> Job:
-        """Answer the open question, and give the job as it is once it rests, whatever becomes of the server."""
+    def answer(self) -> Job:
+        """Answer each open question with its own text, and give the job as it is once it rests, whatever becomes of
+        the server."""
         with self.server.client() as client:
-            (question,) = client.get(self.job_id).interrupts
+            answers = {question.interrupt_id: question.value for question in client.get(self.job_id).interrupts}
             # The run that it starts may die with the server before the Resume is answered.
             with suppress(AutopilotError):
-                client.resume(self.job_id, answers={question.interrupt_id: text})
+                client.resume(self.job_id, answers=answers)
         return self.come_to_rest()
 
     def come_to_rest(self) -> Job:
@@ -61,24 +70,28 @@ class Asking:
             return self._rested(client)
 
 
-@pytest.mark.parametrize("method", ["run_write", "run_end"])
-@pytest.mark.parametrize("moment", [BEFORE, AFTER])
-def test_death_between_a_resume_and_the_end_of_its_step(method: str, moment: str, tmp_path: Path, tried: Tried) -> None:
-    """At each write of the run that was given the first answer, and of the one that was given the second."""
-    for text in ("one", "two"):
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+# What is stored before a write is what was stored after the one before it.
+@pytest.mark.parametrize(("method", "moment"), [("run_write", AFTER), ("run_end", BEFORE), ("run_end", AFTER)])
+def test_death_between_a_resume_and_the_end_of_its_step(
+    workflow: str, method: str, moment: str, tmp_path: Path, tried: Tried
+) -> None:
+    """At each write of the run that was given the first answers, and of the one that was given the second."""
+    turns, output = WORKFLOWS[workflow]
+    for turn in range(len(turns)):
         for occurrence in range(1, MOST_WRITES):
-            asking = Asking(tmp_path / f"{text}-{occurrence}")
-            if text == "two":
-                asking.answer("one")
+            asking = Asking(tmp_path / f"{turn}-{occurrence}", workflow)
+            for _ in range(turn):
+                asking.answer()
             asking.restart(KillPoint(method, moment, occurrence))
-            job = asking.answer(text)
+            job = asking.answer()
             died = asking.server.sabotage is None
-            if text == "one":
+            for questions in turns[turn + 1 :]:
                 assert job.state is JobState.INTERRUPTED, job
-                assert [question.value for question in job.interrupts] == ["second?"]
-                job = asking.answer("two")
+                assert sorted(question.value for question in job.interrupts) == questions
+                job = asking.answer()
             assert job.state is JobState.SUCCEEDED, job
-            assert job.output["items"] == ["one", "two", "after"]
+            assert sorted(job.output["items"], key=output.index) == output
             asking.server.close()
             if not died:
                 break

@@ -60,10 +60,8 @@ SCENES = (model_scenes.stopping, model_scenes.away, model_scenes.crowded, model_
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = server_for(tmp_path)
-    server.start()
-    yield server
-    server.close()
+    with server_for(tmp_path) as server:
+        yield server
 
 
 def server_for(folder: Path, *more: object, **fields: Any) -> ServerProcess:
@@ -121,8 +119,7 @@ def _uninvited(server: ServerProcess, counts: Counter[str]) -> None:
     """Callers without credentials, or without the right, are told that before anything else about their requests."""
     reader, kept = new_token(Identity("reader", "", (Grant.of(["read"], "*"),)))
     change_tokens(server.folder / "tokens.json", lambda _: [kept])
-    server.start()
-    with grpc.insecure_channel(server.address) as channel:
+    with server, grpc.insecure_channel(server.address) as channel:
         for method in METHODS:
             call = getattr(job_service_pb2_grpc.JobServiceStub(channel), method)
             # Out of form, too: nobody is told that.
@@ -131,7 +128,6 @@ def _uninvited(server: ServerProcess, counts: Counter[str]) -> None:
             if method in ("SubmitJob", "Cancel", "Resume", "DeleteJob", "PruneJobs"):
                 refusal = Refusal("PERMISSION_DENIED", "METHOD_FORBIDDEN", {"method": method})
                 assert _told(call, request, counts, metadata=[("authorization", f"Bearer {reader}")]) == refusal
-    server.close()
 
 
 def _told(call: Any, request: Any, counts: Counter[str], **fields: Any) -> Refusal:
@@ -143,13 +139,13 @@ def _told(call: Any, request: Any, counts: Counter[str], **fields: Any) -> Refus
 
 
 def test_a_fault_of_the_program_is_told_by_its_id_alone(tmp_path: Path) -> None:
-    server = server_for(tmp_path, sabotage=_break_reading)
-    server.start()
-    with grpc.insecure_channel(server.address) as channel:
+    with (
+        server_for(tmp_path, sabotage=_break_reading) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
         stub = job_service_pb2_grpc.JobServiceStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
             stub.GetStatus(job_service_pb2.GetStatusRequest(job_id="j"), timeout=PATIENCE_SECONDS)
-    server.close()
     refusal, log = refusal_of(caught.value), server.log.read_text()
     assert (refusal.code, refusal.reason, refusal.metadata.keys()) == ("INTERNAL", "INTERNAL_ERROR", {"error_id"})
     assert refusal.metadata["error_id"] in log

@@ -82,10 +82,8 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         "--tenant-unfinished-jobs": UNFINISHED_LIMIT,
         "--watches": 10 * WATCHES,
     }
-    server = server_for(folder, *(part for option in options.items() for part in option))
-    server.start()
-    yield server
-    server.close()
+    with server_for(folder, *(part for option in options.items() for part in option)) as server:
+        yield server
 
 
 def test_neither_of_two_tenants_sees_the_other(server: ServerProcess, tmp_path: Path, tried: Tried) -> None:

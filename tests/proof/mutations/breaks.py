@@ -292,6 +292,14 @@ BREAKS = (
         new="",
         tests=("tests/storage/test_jobs.py", "-k", "questions_and_answers"),
     ),
+    Break(
+        promise=6,
+        name="the-innermost-question-is-not-looked-at",
+        file=f"{ENGINE}/questions.py",
+        old="    asked = _pending(config, state)\n    return [interrupt_id",
+        new="    asked = {interrupt.id for interrupt in state.interrupts}\n    return [interrupt_id",
+        tests=("tests/proof/kills/test_answers.py", "-k", "after and run_write and side_by_side"),
+    ),
     # --- 7 ---
     Break(
         promise=7,

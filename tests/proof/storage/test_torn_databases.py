@@ -17,7 +17,7 @@ from tests.proof.histories.checkers import FINISHED, INTERRUPTED, check
 from tests.proof.histories.history import History, JobRecord
 from tests.proof.histories.recording import TEXT
 from tests.proof.storage.faults import TormentedServer, online_backup
-from tests.proof.storage.torment import LONG, Torment, interrupted_work, quiet, running, under_way
+from tests.proof.storage.torment import LONG, Torment, interrupted_work, quiet, under_way
 from tests.proof.storage.witness import NOT_SERVING, Health, Witness
 from tests.proof.storage.write_ahead_log import HEADER, TAILS, WriteAheadLog
 
@@ -29,7 +29,7 @@ def torment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Torment:
 
 def test_power_losses_leave_torn_logs(torment: Torment, tried: Tried) -> None:
     """Killed, and behind its last commit lies what a power loss leaves: nobody sees it, and nothing else is lost."""
-    with running(torment.server()) as server:
+    with torment.server() as server:
         work = torment.workload(server)
         work.start()
         for tail in TAILS.values():
@@ -47,7 +47,7 @@ def test_power_losses_leave_torn_logs(torment: Torment, tried: Tried) -> None:
 
 def test_a_log_that_has_lost_its_end(torment: Torment, tried: Tried) -> None:
     """As after a disk that lied about its syncs: the server goes on from the last transaction that is whole."""
-    with running(torment.server()) as server:
+    with torment.server() as server:
         interrupted_work(torment, server)
     log = WriteAheadLog(server.files[1])
     assert log.commits
@@ -61,7 +61,7 @@ def test_a_log_that_has_lost_its_end(torment: Torment, tried: Tried) -> None:
 
 def test_a_database_that_is_damaged(torment: Torment, tried: Tried) -> None:
     """Nobody can mend it: the server says so in a line and does not start, or it answers UNAVAILABLE."""
-    with running(torment.server()) as server:
+    with torment.server() as server:
         interrupted_work(torment, server)
     with sqlite3.connect(server.database) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -96,7 +96,7 @@ def _says_that_it_is_damaged(server: TormentedServer) -> None:
 
 def test_a_log_that_was_deleted_is_in_the_file_after_an_orderly_stop(torment: Torment) -> None:
     """What it held is not lost while the server lives, which has it open."""
-    with running(torment.server()) as server:
+    with torment.server() as server:
         with grpc.insecure_channel(server.address) as channel:
             health, witness = Health(channel), Witness(channel, payload_bytes=10_000)
             witness.wait_for_answers(20)
@@ -113,7 +113,7 @@ def test_a_log_that_was_deleted_is_in_the_file_after_an_orderly_stop(torment: To
 
 def test_copies_of_a_database_that_is_in_use(torment: Torment, tried: Tried) -> None:
     """By SQLite's own means, and by a snapshot of the file system: a second server goes on from each."""
-    with running(torment.server()) as server:
+    with torment.server() as server:
         work = torment.workload(server)
         work.start()
         under_way(server)
@@ -144,7 +144,7 @@ _NOT_OF_COPIES = ("jobs_come_to_their_end", "resumes_happen_once", "steps_run_at
 def _goes_on(server: TormentedServer) -> None:
     """A server on this database runs the jobs that it finds there, and their logs are as logs are."""
     before = {row[0]: row[1:] for row in _rows(server, "SELECT job_id, state, latest_sequence FROM jobs")}
-    with running(server):
+    with server:
         records = {}
         with grpc.insecure_channel(server.address) as channel:
             stub = job_service_pb2_grpc.JobServiceStub(channel)

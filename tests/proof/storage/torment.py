@@ -5,8 +5,6 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -123,15 +121,6 @@ def quiet(server: TormentedServer) -> str:
     assert [error for error in errors if not error.startswith("the database ")] == []
     assert "Exception in thread" not in log
     return log
-
-
-@contextmanager
-def running(server: TormentedServer) -> Iterator[TormentedServer]:
-    server.start()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def under_way(server: TormentedServer) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sqlite3
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -31,15 +32,24 @@ def _stop_once(trigger: Path) -> None:
 
 def stop_before_the_write_is_queued(trigger: Path) -> None:
     from autopilot_server.storage.sqlite.store import SqliteStore
+    from autopilot_server.storage.sqlite.writer import Writer
 
-    run_write = SqliteStore.run_write
+    run_write, commit = SqliteStore.run_write, Writer._commit
+    # Stopped in a transaction of something else, it would keep every other process from writing.
+    between_transactions = threading.Lock()
 
     def stopping(self: Any, fence: Any, update: Any) -> Any:
         if update.checkpoint is not None:
-            _stop_once(trigger)
+            with between_transactions:
+                _stop_once(trigger)
         return run_write(self, fence, update)
 
+    def committing(self: Any, batch: Any) -> None:
+        with between_transactions:
+            commit(self, batch)
+
     SqliteStore.run_write = stopping  # type: ignore[method-assign]
+    Writer._commit = committing  # type: ignore[method-assign]
 
 
 def stop_inside_the_transaction(trigger: Path) -> None:
