@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import idle, memory, reads, throughput, watchers
+from benchmarks import encryption, idle, memory, reads, throughput, watchers
 from benchmarks.figures import Figure, show
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "watchers": watchers.measure,
     "memory": memory.measure,
     "reads": reads.measure,
+    "encryption": encryption.measure,
 }
 
 

@@ -14,9 +14,9 @@ START_SECONDS = 60.0
 class ServerProcess:
     """`autopilot serve` on a database file, on a free port. An async context manager; SIGTERM ends it."""
 
-    def __init__(self, database: Path) -> None:
-        """Serve `database`, once entered."""
-        self._database = database
+    def __init__(self, database: Path, *options: str) -> None:
+        """Serve `database`, once entered, with further options."""
+        self._database, self._options = database, options
         self._process: asyncio.subprocess.Process | None = None
         self.address = ""
         self.pid = 0
@@ -28,6 +28,7 @@ class ServerProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *(str(command), "serve", "--config", str(CONFIG), "--log-level", "warning"),
                 *("--database", f"sqlite:///{self._database}", "--listen", "127.0.0.1:0"),
+                *self._options,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )

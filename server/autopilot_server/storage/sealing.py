@@ -77,7 +77,7 @@ CHECKPOINT_CIPHER = "autopilot"
 
 def place_of(column: str, row: Any) -> bytes:
     """What a value of a column is bound to."""
-    return repr((column, *(row[name] for name in COLUMNS[column].place))).encode()
+    return repr((column, *[row[name] for name in COLUMNS[column].place])).encode()
 
 
 def is_sealed(stored: object) -> bool:
@@ -179,9 +179,20 @@ class SealedConnection(sqlite3.Connection):
 def sealed_rows(sealer: Sealer) -> type[sqlite3.Row]:
     """The class of rows that open a column when it is read by its name: what is broken only fails who reads it."""
 
+    get = sqlite3.Row.__getitem__
+
     class SealedRow(sqlite3.Row):
         def __getitem__(self, column: Any) -> Any:
-            stored = super().__getitem__(column)
-            return sealer.opened(column, stored, self) if isinstance(stored, bytes) and column in COLUMNS else stored
+            stored = get(self, column)
+            # Read for most columns of most rows: nothing is looked up for what cannot be sealed.
+            return sealer.opened(column, stored, self) if type(stored) is bytes and column in COLUMNS else stored
 
     return SealedRow
+
+
+def as_dict(row: Any) -> dict[str, Any]:
+    """All columns of a row, opened, in a quarter of the time of dict(), which asks for each. SealBrokenError."""
+    if isinstance(row, dict):
+        return dict(row)
+    found = dict(zip(row.keys(), row, strict=True))
+    return found | {name: row[name] for name in COLUMNS.keys() & found.keys()}

@@ -24,6 +24,7 @@ from autopilot_server.jobs.job import (
 from autopilot_server.jobs.states import OWNED, JobState
 from autopilot_server.jobs.tenants import scoped, tenant_of
 from autopilot_server.jobs.traces import JobTrace, TraceContext
+from autopilot_server.storage.sealing import as_dict
 from autopilot_server.storage.store import CheckpointPut, CheckpointRow, Submission
 
 Row = sqlite3.Row | dict[str, Any]
@@ -160,7 +161,7 @@ _BLANK = {
 def readable(row: Row) -> tuple[dict[str, Any], SealBrokenError | None]:
     """A job's row, blank where it cannot be decrypted, and why it cannot."""
     try:
-        return dict(row), None
+        return as_dict(row), None
     except SealBrokenError as error:
         return {name: _readable(row, name) for name in row.keys()}, error  # noqa: SIM118 - a row is no dict
 

@@ -9,6 +9,7 @@ from autopilot_server.jobs.events import Event, StateChanged
 from autopilot_server.jobs.job import JobError, JobErrorReason, Micros
 from autopilot_server.jobs.progress import ALMOST_DONE
 from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
+from autopilot_server.storage.sealing import as_dict
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress, load_trace
 from autopilot_server.storage.sqlite.writer import Transaction
@@ -41,7 +42,7 @@ class Mover:
         from_state, now = JobState(row["state"]), transaction.now
         if to_state not in TRANSITIONS[from_state]:
             raise AssertionError(f"a job never goes from {from_state.name} to {to_state.name}")
-        moved = dict(row) | {
+        moved = as_dict(row) | {
             "state": to_state,
             "version": row["version"] + 1,
             "latest_sequence": row["latest_sequence"] + 1,
