@@ -35,6 +35,9 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
     """Listens on a port of its own."""
 
     def __init__(self) -> None:
+        self.answers = threading.Event()
+        """Not set: calls are taken, and not answered."""
+        self.answers.set()
         self.requests: list[bytes] = []
         self._spans: list[Received] = []
         self._came = threading.Condition()
@@ -44,13 +47,18 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
         self._server.start()
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
+        self.answers.wait()
+        self.take(request)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def take(self, request: Any) -> None:
+        """Keep what came."""
         with self._came:
             self.requests.append(request.SerializeToString())
             for resource in request.resource_spans:
                 for scope in resource.scope_spans:
                     self._spans += map(_received, scope.spans)
             self._came.notify_all()
-        return trace_service_pb2.ExportTraceServiceResponse()
 
     @property
     def spans(self) -> list[Received]:
@@ -63,7 +71,13 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
             assert self._came.wait_for(lambda: wanted(self._spans), SECONDS), tree(self._spans)
             return list(self._spans)
 
+    def resources(self) -> list[dict[str, Any]]:
+        """What the senders say of themselves."""
+        parsed = map(trace_service_pb2.ExportTraceServiceRequest.FromString, self.requests)
+        return [_values(each.resource.attributes) for request in parsed for each in request.resource_spans]
+
     def close(self) -> None:
+        self.answers.set()
         self._server.stop(None)
 
 

@@ -26,6 +26,7 @@ class Exporting(SpanProcessor):
         """As OpenTelemetry's environment variables say. StartupError when they ask for what cannot be."""
         self._lock = threading.Lock()
         self._waiting = self._dropped = 0
+        self._closed = False
         # It tells of each retry; what is lost is told here.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         try:
@@ -54,7 +55,8 @@ class Exporting(SpanProcessor):
             self._waiting -= spans
             lost = self._dropped + (0 if taken else spans)
             self._dropped = 0
-        if lost:
+            told = self._closed
+        if lost and not told:
             log.warning("%d spans were dropped: the collector does not take them", lost)
 
     def close(self) -> None:
@@ -65,6 +67,7 @@ class Exporting(SpanProcessor):
         ending.join(FLUSH_SECONDS)
         with self._lock:
             lost = self._waiting + self._dropped
+            self._closed = True
         if lost:
             log.warning("%d spans were dropped: the collector did not take them before the end", lost)
 
