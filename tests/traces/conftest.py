@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from tests.proof.server import ServerProcess
 from tests.traces.receiver import Receiver
 
-GRAPHS = ("work", "hold", "fan_out", "nested", "asks", "fails_once")
+GRAPHS = ("work", "hold", "fan_out", "nested", "asks", "story", "fails_once")
 
 # Spans are sent at once, so that a kill takes none of those that have ended.
 EAGER = {"OTEL_BSP_SCHEDULE_DELAY": "20"}

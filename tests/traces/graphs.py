@@ -97,13 +97,18 @@ def nested() -> Any:
     return _chain(sub=_chain(within=async_step("within")).compile(), calls=calls)
 
 
+def _ask(state: State) -> State:
+    return {"trail": [str(interrupt({"question": state.get("secret")}))]}
+
+
 def asks() -> Any:
     """Asks a person."""
+    return _chain(first=async_step("first"), ask=_ask)
 
-    def ask(state: State) -> State:
-        return {"trail": [str(interrupt({"question": state["secret"]}))]}
 
-    return _chain(first=async_step("first"), ask=ask)
+def story() -> Any:
+    """Stands still, then asks."""
+    return _chain(first=async_step("first"), hold=_hold, ask=_ask)
 
 
 def fails_once() -> Any:

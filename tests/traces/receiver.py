@@ -102,6 +102,14 @@ def _values(attributes: Any) -> dict[str, Any]:
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}
 
 
+def _line(span: Received) -> str:
+    told = [span.attributes.get(f"autopilot.{name}") for name in ("attempt", "state", "outcome")]
+    wrong = span.attributes.get("error.type")
+    links = ", ".join(kind.replace("_", " ") for kind in span.links)
+    parts = [span.name, f"{span.seconds:.3f} s", *told, wrong, links and f"linked to: {links}"]
+    return "  ".join(str(part) for part in parts if part)
+
+
 def tree(spans: Sequence[Received]) -> str:
     """The spans as people read them: each below the one that it is in."""
     ids = {span.span_id for span in spans}
@@ -111,10 +119,7 @@ def tree(spans: Sequence[Received]) -> str:
         found = []
         for span in ordered:
             if span.parent_id == parent or (not depth and span.parent_id not in ids):
-                links = "".join(f"  -> {kind}" for kind in span.links)
-                state = span.attributes.get("autopilot.state") or span.attributes.get("autopilot.outcome") or ""
-                wrong = span.attributes.get("error.type", "")
-                found.append(f"{'  ' * depth}{span.name}  {span.seconds:.3f} s  {state} {wrong}{links}".rstrip())
+                found.append("  " * depth + _line(span))
                 found += lines(span.span_id, depth + 1)
         return found
 
