@@ -81,7 +81,7 @@ BREAKS = (
         promise=2,
         name="nobody-takes-up-what-a-dead-process-left",
         file=f"{SERVER}/app.py",
-        old="            await _recover(store, settings, observer)\n",
+        old="            await _recover(store, settings, observer, tracer)\n",
         new="",
         tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
     ),
