@@ -1,23 +1,35 @@
 """What deploy/ has for operators, checked by the tools that read it."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.proof.server import ServerProcess
+from tests.test_metrics import Measured
 
-UNIT = Path(__file__).parents[1] / "deploy/systemd/autopilot.service"
+DEPLOY = Path(__file__).parents[1] / "deploy"
+UNIT = DEPLOY / "systemd/autopilot.service"
+ALERTS = DEPLOY / "prometheus/alerts.yml"
+ALERTS_TEST = DEPLOY / "prometheus/alerts_test.yml"
 
 # systemd's own measure of what a service could do beyond its work, from 0 to 10.
 MOST_EXPOSURE = "2.0"
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +77,71 @@ def test_a_supervisor_is_told_when_the_server_serves_and_stops(
             server.signal(signal.SIGTERM)
             assert supervisor.recv(100) == b"STOPPING=1"
             assert server.wait_for_death() == 0
+
+
+# --- Prometheus ---
+
+
+def promtool(*arguments: object, stdin: str | None = None) -> None:
+    done = subprocess.run(
+        ["promtool", *map(str, arguments)], input=stdin, cwd=ALERTS.parent, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+
+
+@needs_promtool
+def test_prometheus_takes_the_alerts_and_they_fire_when_they_should() -> None:
+    promtool("check", "rules", "--lint-fatal", ALERTS.name)
+    promtool("test", "rules", ALERTS_TEST.name)
+
+
+def test_each_alert_is_tried_with_figures_that_it_is_for_and_with_others() -> None:
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    tried = [each for case in yaml.safe_load(ALERTS_TEST.read_text())["tests"] for each in case["alert_rule_test"]]
+    for fires in (True, False):
+        names = {each["alertname"] for each in tried if bool(each["exp_alerts"]) == fires}
+        assert names == {rule["alert"] for rule in group["rules"]}
+
+
+@needs_promtool
+def test_prometheus_takes_the_metrics(tmp_path: Path) -> None:
+    """And finds nothing to mend in their names, units and texts."""
+    server = Measured(tmp_path)
+    server.start()
+    try:
+        with server.client() as client:
+            client.run("linear", {"items": []})
+        promtool("check", "metrics", stdin=server.text())
+    finally:
+        server.close()
+
+
+# --- Grafana ---
+
+
+def unknown_to_grafana(board: Any) -> list[str]:
+    """Where a dashboard has something that Grafana would not read, or not as it is."""
+    register_default_plugins()
+    return list(lost(board, json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder)), ""))
+
+
+def lost(given: Any, read: Any, place: str) -> Iterator[str]:
+    """What was given and not read. More may have been read: what a field is by default."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        for name in given:
+            yield from lost(given[name], read.get(name), f"{place}/{name}")
+    elif isinstance(given, list) and isinstance(read, list) and len(given) == len(read):
+        for number, (one, other) in enumerate(zip(given, read, strict=True)):
+            yield from lost(one, other, f"{place}/{number}")
+    elif given != read:
+        yield place
+
+
+def test_grafana_knows_every_field_of_the_dashboard() -> None:
+    board = json.loads((DEPLOY / "grafana/autopilot.json").read_text())
+    assert unknown_to_grafana(board) == []
+    (number, *_) = (number for number, panel in enumerate(board["panels"]) if panel["type"] == "timeseries")
+    panel = board["panels"][number]
+    panel["targets"][0]["exprr"] = panel["options"]["legendd"] = "misspelt"
+    misspelt = {f"/panels/{number}/targets/0/exprr", f"/panels/{number}/options/legendd"}
+    assert set(unknown_to_grafana(board)) == misspelt
