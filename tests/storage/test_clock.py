@@ -3,7 +3,7 @@
 import pytest
 from autopilot_server.jobs.job import SECOND, RetryPolicy
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.store import RunUpdate
 
 from tests.storage.conftest import Box, put, row

@@ -19,7 +19,8 @@ from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
-from autopilot_server.storage.sqlite.writer import Transaction, Writer
+from autopilot_server.storage.sqlite.transaction import Transaction
+from autopilot_server.storage.sqlite.writer import Writer
 from autopilot_server.storage.store import RunUpdate
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite import SqliteSaver

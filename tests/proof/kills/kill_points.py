@@ -57,7 +57,8 @@ class KillPoint:
     """Count from the first call of this kind on, or (DRAIN) once the server was told to stop."""
 
     def __call__(self) -> None:
-        from autopilot_server.storage.sqlite.writer import QueuedWrite, Writer
+        from autopilot_server.storage.sqlite.queued_write import QueuedWrite
+        from autopilot_server.storage.sqlite.writer import Writer
 
         trap = _Trap(self)
         submit, complete = Writer.submit, QueuedWrite.complete

@@ -12,7 +12,7 @@ from autopilot_server.storage.sqlite.listing import list_rows
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import Row, label_row, load_workflow
 from autopilot_server.storage.sqlite.submissions import check_etag, find_job, state_conflict
-from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.store import Admit, PageKey, Pruned
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.sqlite.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

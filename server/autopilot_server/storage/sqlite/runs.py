@@ -25,8 +25,8 @@ from autopilot_server.storage.sqlite.rows import (
     readable,
 )
 from autopilot_server.storage.sqlite.submissions import LoadJob
+from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.sqlite.transitions import Mover, append, cancelled
-from autopilot_server.storage.sqlite.writer import Transaction
 from autopilot_server.storage.store import Claim, Fence, LostRun, Recovery, RunEnd, RunUpdate
 
 ABOVE_ALL_PRIORITIES = 10

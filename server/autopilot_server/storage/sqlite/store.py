@@ -21,6 +21,7 @@ from autopilot_server.storage.sqlite.listing import list_rows
 from autopilot_server.storage.sqlite.lock import ServerLock
 from autopilot_server.storage.sqlite.migrations import cannot_use, migrate
 from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.queued_write import QueuedWrite
 from autopilot_server.storage.sqlite.rows import (
     Row,
     dump_workflow,
@@ -33,8 +34,9 @@ from autopilot_server.storage.sqlite.rows import (
 )
 from autopilot_server.storage.sqlite.runs import Runs, state_of_run
 from autopilot_server.storage.sqlite.submissions import Submissions, check_digest
+from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.sqlite.transitions import Mover
-from autopilot_server.storage.sqlite.writer import QueuedWrite, Transaction, Writer
+from autopilot_server.storage.sqlite.writer import Writer
 from autopilot_server.storage.store import (
     Admit,
     CheckpointRow,

@@ -34,8 +34,8 @@ from autopilot_server.storage.sqlite.rows import (
     load_workflow,
     new_job_row,
 )
+from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.sqlite.transitions import Mover, cancelled
-from autopilot_server.storage.sqlite.writer import Transaction
 from autopilot_server.storage.store import Admit, Resumption, Submission, Submitted, anybody
 
 LoadJob = Callable[[Transaction, Row], Job]

@@ -12,7 +12,7 @@ from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
 from autopilot_server.storage.sealing import as_dict
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress, load_trace
-from autopilot_server.storage.sqlite.writer import Transaction
+from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.store import EncodeEvent, EventDraft, JobMove
 
 

@@ -11,10 +11,10 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.errors import StorageUnavailableError
@@ -26,6 +26,8 @@ from autopilot_server.storage.sqlite.clock import SteppedClock, shift_spans
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import RETRY_SECONDS, DatabaseFile
 from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.queued_write import QueuedWrite
+from autopilot_server.storage.sqlite.transaction import Operation, Transaction
 from autopilot_server.storage.store import JobMove, OnMoves
 
 log = logging.getLogger(__name__)
@@ -35,32 +37,6 @@ T = TypeVar("T")
 # Bounds how long the write lock is held, and how much is carried out again by nobody when a commit fails.
 MAX_BATCH = 512
 
-
-class Transaction:
-    """What an operation works with: the connection, the time, and the news that it makes."""
-
-    def __init__(self, connection: sqlite3.Connection, now: Micros) -> None:
-        """Begin an operation's part of a batch."""
-        self.connection = connection
-        self.now = now
-        self.news: list[tuple[str, JobState | None, list[StoredEvent]]] = []
-        self.moves: list[JobMove] = []
-
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        """Run a statement."""
-        return self.connection.execute(sql, parameters)
-
-    def row(self, sql: str, parameters: Any = ()) -> sqlite3.Row | None:
-        """The first row of a statement."""
-        found: sqlite3.Row | None = self.connection.execute(sql, parameters).fetchone()
-        return found
-
-    def tell(self, job_id: str, state: JobState | None, events: list[StoredEvent]) -> None:
-        """Ring for a job once this is committed."""
-        self.news.append((job_id, state, events))
-
-
-Operation = Callable[[Transaction], T]
 
 Outcome = tuple[Any, Exception | None]
 BatchNews = dict[str, list[tuple[JobState | None, list[StoredEvent]]]]
@@ -86,83 +62,6 @@ class _ChangedAndFailedError(Exception):
     def __init__(self, why: Exception) -> None:
         super().__init__(str(why))
         self.why = why
-
-
-class QueuedWrite(Generic[T]):
-    """A write on its way to the disk. See storage.store.Write."""
-
-    __slots__ = ("_after", "_callbacks", "_done", "_error", "_event", "_lock", "_operation", "_result", "_waiters")
-
-    def __init__(self, operation: Operation[T], after: "QueuedWrite[Any] | None" = None) -> None:
-        """Queue `operation`, which may be carried out more than once before it is committed. It is not when `after`
-        has failed."""
-        self._operation, self._after = operation, after
-        self._lock = threading.Lock()
-        self._done = False
-        self._result: Any = None
-        self._error: Exception | None = None
-        self._waiters: list[asyncio.Future[None]] = []
-        self._callbacks: list[Callable[[Exception], None]] = []
-        self._event: threading.Event | None = None
-
-    def __await__(self) -> Generator[object, None, T]:
-        """Wait on an event loop."""
-        with self._lock:
-            if not self._done:
-                waiter = asyncio.get_running_loop().create_future()
-                self._waiters.append(waiter)
-        if not self._done:
-            yield from waiter
-        return self._outcome()
-
-    def result(self) -> T:
-        """Wait on a thread."""
-        with self._lock:
-            if not self._done and self._event is None:
-                self._event = threading.Event()
-        if self._event is not None:
-            self._event.wait()
-        return self._outcome()
-
-    def on_failure(self, callback: Callable[[Exception], None]) -> None:
-        """Call back with the error."""
-        with self._lock:
-            if not self._done:
-                self._callbacks.append(callback)
-                return
-        if self._error is not None:
-            callback(self._error)
-
-    def carry_out(self, transaction: Transaction) -> T:
-        """Do it, in a transaction. Whether it failed, those behind it in the same batch know at once."""
-        self._error = None
-        try:
-            if self._after is not None and self._after._error is not None:
-                raise self._after._error
-            return self._operation(transaction)
-        except Exception as error:
-            self._error = error
-            raise
-
-    def complete(self, result: Any, error: Exception | None) -> list[asyncio.Future[None]]:
-        """Settle the write. Whom to wake, on their own loops."""
-        with self._lock:
-            self._result, self._error, self._done = result, error, True
-            # Or the first write of a run would be kept until its last.
-            self._after = None
-            waiters, callbacks = self._waiters, self._callbacks
-            if self._event is not None:
-                self._event.set()
-        if error is not None:
-            for callback in callbacks:
-                _tell(callback, error)
-        return waiters
-
-    def _outcome(self) -> T:
-        if self._error is not None:
-            raise self._error
-        result: T = self._result
-        return result
 
 
 class Writer:
@@ -405,14 +304,6 @@ class Writer:
             except Exception:
                 # As in `_ring`.
                 log.exception("a listener of the database's health failed")
-
-
-def _tell(callback: Callable[[Exception], None], error: Exception) -> None:
-    try:
-        callback(error)
-    except Exception:
-        # As in `_ring`: the other writes of the batch wait for their answers.
-        log.exception("whoever hears of a write's failure failed")
 
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:
