@@ -16,7 +16,7 @@ OPENTELEMETRY = {"opentelemetry"}
 
 PARTS_OF_THE_APP = {
     *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *("access", "logs", "observer", "pulse", "metrics", "readiness", "reloading", "tracer", "traces"),
+    *("access", "logs", "observer", "pulse", "metrics", "readiness", "reloading", "tracer", "traces", "audit"),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
@@ -38,13 +38,15 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"jobs", "doorbell", "observer", "owner_file", *SQL},
     # Opens LangGraph's own store, which takes a connection.
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "tracer", "pulse", *LANGGRAPH, *SQL},
-    "api": {"access", "jobs", "doorbell", "config", "storage", "observer", "tracer", "supervision", *GRPC},
+    "audit": {"jobs"},
+    "api": {"access", "audit", "jobs", "doorbell", "config", "storage", "observer", "tracer", "supervision", *GRPC},
     "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
     "spans": set(),
     "key_commands": {"storage", "config", "jobs"},
     "maintenance": {"storage", "key_commands", "spans"},
     "token_commands": {"access", "config", "spans"},
-    "cli": {"app", "logs", "key_commands", "maintenance", "token_commands", "config", "jobs"},
+    "audit_commands": {"audit", "config"},
+    "cli": {"audit_commands", "app", "logs", "key_commands", "maintenance", "token_commands", "config", "jobs"},
 }
 PARTS = set(ALLOWED)
 

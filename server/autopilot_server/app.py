@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 
 import uuid_utils
@@ -20,6 +21,7 @@ from autopilot_server.access.tokens import TokenFile
 from autopilot_server.api.events import encode_event
 from autopilot_server.api.listening import listen_address
 from autopilot_server.api.server import ApiServer
+from autopilot_server.audit.journal import Journal
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.engine.clockwork import Deadlines, Pruner
@@ -67,11 +69,13 @@ class App:
         memory: Memory,
         metrics: MetricsServer | None,
         tracer: Tracer,
+        journal: Journal | None,
         port: int,
     ) -> None:
         """Keep the started parts."""
         self._settings, self._store, self._api, self._engine = settings, store, api, engine
-        self._memory, self._metrics, self._tracer = memory, metrics, tracer
+        self._memory, self._metrics = memory, metrics
+        self._tracer, self._journal = tracer, journal
         self._tasks: list[asyncio.Task[None]] = []
         self.port = port
 
@@ -106,13 +110,14 @@ class App:
             encode_event=encode_event,
             doorbell=doorbell,
             retention=round(settings.retention_seconds * SECOND),
-            on_health=health.changed,
+            on_health=partial(health.changed, "database"),
             on_moves=log_moves,
             observer=observer,
             sealer=sealer,
         )
         deadlines = Deadlines(store=store, doorbell=doorbell)
         try:
+            journal = _journal(settings, health)
             reader = ValuesReader(store=store, registry=registry, serde=serde)
             health.api = api = ApiServer(
                 settings=settings,
@@ -122,6 +127,7 @@ class App:
                 authenticators=authenticators,
                 observer=observer,
                 tracer=tracer,
+                journal=journal,
             )
             memory = open_memory(database_path(settings.database), sealer)
             engine = Engine(
@@ -159,6 +165,7 @@ class App:
             memory=memory,
             metrics=metrics,
             tracer=tracer,
+            journal=journal,
             port=port,
         )
         pruner = Pruner(store=store, interval_seconds=settings.prune_interval_seconds)
@@ -173,6 +180,8 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._api.stop(RPC_GRACE_SECONDS)
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close)
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
         await asyncio.to_thread(self._store.close)
@@ -187,17 +196,29 @@ class App:
 
 
 class _Health:
-    """Passes the store's word about the database on to the API, from the store's thread to the server's loop."""
+    """Passes the word of what the server cannot do without on to the API, from its threads to the server's loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._away: set[str] = set()
         self.api: ApiServer | None = None
 
-    def changed(self, healthy: bool) -> None:
+    def changed(self, part: str, healthy: bool) -> None:
         if healthy:
-            log.info("the database is back")
+            log.info("the %s is back", part)
+        self._loop.call_soon_threadsafe(self._tell, part, healthy)
+
+    def _tell(self, part: str, healthy: bool) -> None:
+        (self._away.discard if healthy else self._away.add)(part)
         if self.api is not None:
-            self._loop.call_soon_threadsafe(self.api.set_healthy, healthy)
+            self.api.set_healthy(not self._away)
+
+
+def _journal(settings: Settings, health: _Health) -> Journal | None:
+    """The audit that the settings name. StartupError."""
+    if not settings.audit_file:
+        return None
+    return Journal(Path(settings.audit_file), on_health=partial(health.changed, "audit file"))
 
 
 def _serve_metrics(

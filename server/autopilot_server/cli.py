@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from autopilot_server import key_commands, maintenance, token_commands
+from autopilot_server import audit_commands, key_commands, maintenance, token_commands
 from autopilot_server.config import SettingError, Settings, environment_name, flag_name
 from autopilot_server.jobs.errors import StartupError
 
@@ -105,6 +105,7 @@ COMMANDS: dict[str | None, click.Command] = {
         maintenance.restore,
         maintenance.check,
         maintenance.drain,
+        audit_commands.audit,
         token_commands.token,
         key_commands.key,
         key_commands.encrypt,

@@ -76,6 +76,10 @@ class Settings:
     encryption_key_file: str = setting(
         "", "Encrypt content in the database with the first of these keys, as `autopilot key create` makes them."
     )
+    audit_file: str = setting(
+        "",
+        "Append to this file who submits, cancels, resumes, deletes and prunes, and what comes of it. Empty: no audit.",
+    )
 
     threads: int = setting(64, "Threads for synchronous steps.", within=(1, 10_000))
     running_jobs: int = setting(1000, "Jobs that run at once; more wait as PENDING.", within=(1, 1_000_000))

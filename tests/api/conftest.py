@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -31,6 +31,9 @@ from autopilot_server.storage.store import (
 from autopilot_server.tracer import Tracer
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
+if TYPE_CHECKING:
+    from autopilot_server.audit.journal import Journal
 
 SCHEMA = {
     "type": "object",
@@ -91,6 +94,7 @@ class Api:
         )
         self.settings = Settings(listen="127.0.0.1:0", watches=20)
         self.authenticators = Authenticators()
+        self.journal: Journal | None = None
         self.values: dict[str, Json] = {}
 
     async def start(self) -> None:
@@ -103,6 +107,7 @@ class Api:
             doorbell=self.doorbell,
             read_values=self.read_values,
             authenticators=self.authenticators,
+            journal=self.journal,
         )
         self.port = await self.server.start()
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", [("grpc.use_local_subchannel_pool", 1)])

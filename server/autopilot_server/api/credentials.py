@@ -76,6 +76,11 @@ def current_caller() -> Caller:
     return _caller.get()
 
 
+def known_caller() -> Caller | None:
+    """Who makes the call that is being served; None as long as its credentials were not found good."""
+    return _caller.get(None)
+
+
 class CredentialsInterceptor(grpc.aio.ServerInterceptor):
     """Authenticates the caller of every method but health, and only then receives the request.
 
@@ -117,10 +122,10 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
     def _caller(self, method: str, context: Context) -> Iterator[None]:
         """A caller that has credentials, and the right to the method. Reflection is for all that have any."""
         caller = Caller(self._authenticators, _presented(context))
-        if not method.startswith(REFLECTION):
-            caller.identity.check_method(method.rpartition("/")[2])
         # A call has a task of its own, and so has its context.
         _caller.set(caller)
+        if not method.startswith(REFLECTION):
+            caller.identity.check_method(method.rpartition("/")[2])
         yield
 
     @contextmanager

@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from autopilot_server.access.authenticators import Authenticators
+from autopilot_server.api.audit import AnswerInterceptor, Auditor, RequestInterceptor
 from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import CredentialsInterceptor
 from autopilot_server.api.errors import ErrorInterceptor
@@ -19,6 +20,7 @@ from autopilot_server.api.listening import check_listening
 from autopilot_server.api.service import JobService, ReadValues
 from autopilot_server.api.tls import Certificates
 from autopilot_server.api.tracing import TraceInterceptor
+from autopilot_server.audit.journal import Journal
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError
@@ -67,10 +69,12 @@ class ApiServer:
         authenticators: Authenticators,
         observer: Observer,
         tracer: Tracer,
+        journal: Journal | None = None,
     ) -> None:
         """Prepare; nothing listens before `start`. StartupError when the certificates cannot be used."""
         self._settings, self._authenticators = settings, authenticators
         self._observer, self._tracer = observer, tracer
+        self._auditor = None if journal is None else Auditor(journal)
         self.certificates = Certificates.of(settings)
         self._hub = Hub(doorbell)
         self._converters = Converters()
@@ -91,13 +95,8 @@ class ApiServer:
         self._retired: dict[asyncio.Task[None], grpc.aio.Server] = {}
 
     def _new_server(self) -> grpc.aio.Server:
-        is_open = self._settings.reflection == "on"
         server = grpc.aio.server(
-            interceptors=[
-                ErrorInterceptor(self._observer),
-                CredentialsInterceptor(self._authenticators, open_reflection=is_open),
-                TraceInterceptor(self._tracer),
-            ],
+            interceptors=self._interceptors(),
             options=_OPTIONS,
             maximum_concurrent_rpcs=self._settings.concurrent_rpcs,
         )
@@ -107,6 +106,15 @@ class ApiServer:
             names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
         return server
+
+    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
+        """The outermost first."""
+        errors = ErrorInterceptor(self._observer)
+        credentials = CredentialsInterceptor(self._authenticators, open_reflection=self._settings.reflection == "on")
+        traces = TraceInterceptor(self._tracer)
+        if self._auditor is None:
+            return [errors, credentials, traces]
+        return [errors, AnswerInterceptor(self._auditor), credentials, traces, RequestInterceptor(self._auditor)]
 
     async def start(self) -> int:
         """Listen. The port. StartupError when the address cannot be used."""
@@ -195,6 +203,8 @@ class ApiServer:
             self._keeper.cancel()
         servers = [self._server, *self._retired.values()]
         await asyncio.gather(*(server.stop(grace_seconds) for server in servers))
+        if self._auditor is not None:
+            self._auditor.close()
         self._hub.close()
         self._converters.close()
 

@@ -30,6 +30,7 @@ SERVER_COMMANDS = {
     "key": "Make keys to encrypt a database with (needs pip install '.[server]').",
     "encrypt": "Encrypt a database, or change its key (needs pip install '.[server]').",
     "decrypt": "Decrypt a database (needs pip install '.[server]').",
+    "audit": "Show who changed what (needs pip install '.[server]').",
     "token": "Make and revoke bearer tokens (needs pip install '.[server]').",
 }
 

@@ -1,0 +1,188 @@
+"""Writes the audit: a thread appends what the server's loop tells, all that came meanwhile with one sync.
+
+While the file cannot be written nothing that is to be audited goes on, and the thread tries again each second.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autopilot_server.audit.appended_file import AppendedFile
+from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
+
+log = logging.getLogger(__name__)
+
+Line = Mapping[str, Any]
+"""What one line tells. The journal adds the time."""
+
+# How often it is tried whether the file can be written again.
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line, and who waits for it: None for what has happened already, and is kept until it is written."""
+
+    data: bytes
+    written: asyncio.Future[None] | None
+
+
+class Journal:
+    """The audit of a server. Lives in one event loop."""
+
+    def __init__(self, path: Path, *, on_health: Callable[[bool], None]) -> None:
+        """Open the file, and write that the server starts. StartupError.
+
+        `on_health` hears, on a thread of the journal's own, that the file cannot be written any more, or can again.
+        """
+        self._path, self._on_health = path, on_health
+        self._loop = asyncio.get_running_loop()
+        self._changed = threading.Condition()
+        self._entries: list[_Entry] = []
+        self._away, self._closing = False, False
+        self._turned_away = 0
+        try:
+            self._file = AppendedFile(path)
+            self._file.append(_encoded({"event": "start", "pid": os.getpid()}))
+        except OSError as error:
+            raise StartupError(f"cannot use --audit-file {path}: {error.strerror}") from error
+        self._thread = threading.Thread(target=self._main, name="audit", daemon=True)
+        self._thread.start()
+
+    def write(self, line: Line) -> asyncio.Future[None]:
+        """A line that must be on disk before anything else is done: wait for the future. StorageUnavailableError, at
+        once or from the future, when it cannot be written."""
+        written = self._loop.create_future()
+        with self._changed:
+            if self._away or self._closing:
+                self._turned_away += 1
+                raise _unavailable()
+            self._put(_Entry(_encoded(line), written))
+        return written
+
+    def tell(self, line: Line) -> None:
+        """A line about what has happened. It is on disk within moments, or once the file can be written again."""
+        with self._changed:
+            self._put(_Entry(_encoded(line), None))
+
+    def close(self) -> None:
+        """Write what is left, and that the server stops. Not in the loop."""
+        with self._changed:
+            self._closing = True
+            self._put(_Entry(_encoded({"event": "stop"}), None))
+        self._thread.join()
+        self._file.close()
+
+    def _put(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        self._changed.notify()
+
+    # --- the thread ---
+
+    def _main(self) -> None:
+        while entries := self._next_entries():
+            try:
+                self._file.append(_joined(entries))
+            except OSError as error:
+                self._sit_out(self._turn_away(entries, error))
+            else:
+                self._wake(entries, None)
+
+    def _next_entries(self) -> list[_Entry]:
+        """Those that have come, at least one; none at the end."""
+        with self._changed:
+            while not self._entries and not self._closing:
+                self._changed.wait()
+            return self._take()
+
+    def _take(self) -> list[_Entry]:
+        entries, self._entries = self._entries, []
+        return entries
+
+    def _turn_away(self, entries: list[_Entry], error: OSError) -> list[_Entry]:
+        """The file cannot be written: nobody goes on who waits for it. The entries that are kept."""
+        log.error(
+            "the audit file %s cannot be written, and calls that change jobs are refused: %s",
+            self._path,
+            error.strerror,
+        )
+        with self._changed:
+            self._away = True
+            entries = entries + self._take()
+        self._on_health(False)
+        self._wake(entries, _unavailable)
+        return _kept(entries)
+
+    def _sit_out(self, kept: list[_Entry]) -> None:
+        """Try again and again, until the file can be written or the server stops."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
+                kept += self._take()
+                closing = self._closing
+            try:
+                self._file.append(_joined([*kept, self._back()]))
+            except OSError:
+                if closing:
+                    _log_lost(kept)
+                    return
+                continue
+            self._come_back()
+            return
+
+    def _back(self) -> _Entry:
+        return _Entry(_encoded({"event": "back", "refused": self._turned_away}), None)
+
+    def _come_back(self) -> None:
+        with self._changed:
+            self._away, self._turned_away = False, 0
+        log.info("the audit file %s is written again", self._path)
+        self._on_health(True)
+
+    def _wake(self, entries: Sequence[_Entry], error: Callable[[], Exception] | None) -> None:
+        waiting = [entry.written for entry in entries if entry.written is not None]
+        if waiting:
+            self._loop.call_soon_threadsafe(_complete, waiting, error)
+
+
+def _complete(waiting: Sequence[asyncio.Future[None]], error: Callable[[], Exception] | None) -> None:
+    for future in waiting:
+        if future.done():
+            # Its call was given up.
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error())
+
+
+def _kept(entries: Sequence[_Entry]) -> list[_Entry]:
+    return [entry for entry in entries if entry.written is None]
+
+
+def _joined(entries: Sequence[_Entry]) -> bytes:
+    return b"".join(entry.data for entry in entries)
+
+
+def _log_lost(entries: Sequence[_Entry]) -> None:
+    for entry in entries:
+        log.error("not in the audit file: %s", entry.data.decode().rstrip())
+
+
+def _encoded(line: Line) -> bytes:
+    time = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    # ASCII: no text of a client's moves a terminal's cursor, or ends a line that is not at its end.
+    return json.dumps({"time": time, **line}, separators=(",", ":")).encode() + b"\n"
+
+
+def _unavailable() -> StorageUnavailableError:
+    return StorageUnavailableError(
+        "The server cannot write its audit now, and changes nothing without it.", retry_delay=RETRY_SECONDS
+    )
