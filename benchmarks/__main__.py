@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import encryption, idle, memory, reads, throughput, watchers
+from benchmarks import audit, encryption, idle, memory, reads, throughput, watchers
 from benchmarks.figures import Figure, show
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "memory": memory.measure,
     "reads": reads.measure,
     "encryption": encryption.measure,
+    "audit": audit.measure,
 }
 
 

@@ -8,8 +8,8 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from importlib.metadata import version
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import uuid_utils
