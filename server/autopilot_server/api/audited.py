@@ -51,7 +51,7 @@ def _resume(request: job_service_pb2.ResumeRequest) -> dict[str, Any]:
         job_id=request.job_id,
         request_id=request.request_id,
         sole_answer=request.HasField("answer"),
-        interrupt_ids=_texts(request.answers),
+        interrupt_ids=sorted(_texts(request.answers)),
         # Of more than are named.
         answers=answers if answers > MOST_ENTRIES else None,
         checkpoint_id=request.checkpoint_id,
