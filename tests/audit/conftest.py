@@ -25,9 +25,14 @@ def records(*files: Path, **wanted: Any) -> list[Record]:
     return [record for record in found if record["event"] not in ("start", "stop")]
 
 
+# A condition that takes longer does not come.
+PATIENCE_SECONDS = 120
+
+
 async def until(condition: Callable[[], Any]) -> None:
-    while not condition():
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 class Audited(Guarded):
