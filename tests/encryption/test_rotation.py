@@ -82,6 +82,35 @@ def test_what_was_there_before_the_first_key_is_encrypted(vault: Vault) -> None:
     assert "0 rows were encrypted" in done(vault, "encrypt")
 
 
+def test_what_was_deleted_before_is_wiped_too(vault: Vault) -> None:
+    vault.server.start()
+    vault.server.terminate()
+    with closing(sqlite3.connect(vault.server.database)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("CREATE TABLE deleted (value TEXT)")
+        connection.execute("INSERT INTO deleted VALUES (?)", [planted("input") * 1000])
+        connection.commit()
+        connection.execute("DROP TABLE deleted")
+        connection.commit()
+    assert vault.found() == {"input"}
+    vault.new_key()
+    done(vault, "encrypt")
+    assert vault.found() == set()
+
+
+def test_a_first_key_reaches_what_is_there_beside_a_server_and_the_rest_without(vault: Vault) -> None:
+    filled(vault)
+    vault.new_key()
+    with running(vault):
+        output = done(vault, "encrypt")
+        # Of what was overwritten or deleted earlier something may stay behind, as the command says.
+        assert not vault.found() & {"input", "context", "memory", "state", "output", "question", "schema"}
+    assert "a server runs: free pages may still have" in output
+    done(vault, "encrypt")
+    assert vault.found() == set()
+    is_whole(vault)
+
+
 def test_a_new_key_replaces_an_old_one_though_it_is_killed_again_and_again(vault: Vault) -> None:
     vault.new_key()
     filled(vault)
