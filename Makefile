@@ -25,6 +25,7 @@ GENERATES := $(foreach language,$(LANGUAGES),$(if $(call have,$(language)),$(lan
 LEFT_OUT := $(filter-out $(GENERATES),$(LANGUAGES))
 PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11
 PROTOC_GEN_GO_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 PROTOC_GEN_RUST := protoc-gen-prost@0.5.0 protoc-gen-tonic@0.5.0
 BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
@@ -49,7 +50,7 @@ demo: $(READY) ## Show a job that outlives two kill -9 of its server
 	$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal --ignore=tests/proof
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal --ignore=tests/proof --ignore=tests/toolchains
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile tests/proof
@@ -57,7 +58,8 @@ proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, host
 conformance: $(READY) ## Play the scenarios of clients/conformance with every client whose toolchain is there
 	$(BIN)/python -m clients.conformance
 
-test-clients: $(READY) ## Build and test every client whose toolchain is there, and play the conformance scenarios
+test-clients: $(READY) $(GENERATOR_READY) $(if $(call have,go),$(TOOLS)/grpcurl/.ready) ## Build and test every client whose toolchain is there, and play the conformance scenarios
+	$(BIN)/python -m pytest -q tests/toolchains
 	$(BIN)/python -m clients.conformance --tests
 
 MINUTES ?= 5
@@ -128,7 +130,11 @@ $(TOOLS)/typescript/.ready: protos/generators/package.json protos/generators/pac
 	cd $(TOOLS)/typescript && npm ci --silent
 	@touch $@
 
-# A few minutes, once.
+# A few minutes, once, as Rust's below.
+$(TOOLS)/grpcurl/.ready: Makefile
+	GOBIN=$(abspath $(TOOLS)/grpcurl) go install $(GRPCURL)
+	@touch $@
+
 $(TOOLS)/rust/.ready: Makefile
 	cargo install --quiet --locked --root $(TOOLS)/rust $(PROTOC_GEN_RUST)
 	@touch $@
