@@ -194,3 +194,47 @@ async def test_a_file_that_cannot_be_an_audit_is_refused_at_the_start(tmp_path: 
     assert "another server" in refusal(taken.path)
     await taken.close()
     await Opened(taken.path).close()
+
+
+@pytest.mark.parametrize("moment", [0.01, 3600.0])
+async def test_answers_are_written_at_once_and_synced_in_a_moment(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, moment: float
+) -> None:
+    syncs, sync = [], os.fsync
+
+    def count(handle: int) -> None:
+        sync(handle)
+        syncs.append(events(opened.path)[-1])
+
+    monkeypatch.setattr("autopilot_server.audit.journal.SYNC_SECONDS", moment)
+    monkeypatch.setattr(os, "fsync", count)
+    await opened.write(1)
+    opened.journal.tell({"event": "x", "n": 2})
+    await until(lambda: events(opened.path)[-1] == 2)
+    if moment < 1:
+        await until(lambda: syncs == [1, 2])
+    await opened.write(3)
+    opened.journal.tell({"event": "x", "n": 4})
+    await opened.close()
+    assert [each for each in syncs if each != 4] == ([1, 2, 3, "stop"] if moment < 1 else [1, 3, "stop"])
+
+
+async def test_a_file_that_is_moved_away_is_synced_before_it_is_left(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, sync = [], os.fsync
+
+    def note(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr("autopilot_server.audit.journal.SYNC_SECONDS", 3600.0)
+    monkeypatch.setattr(os, "fsync", note)
+    opened.journal.tell({"event": "x", "n": 1})
+    await until(lambda: events(opened.path)[-1] == 1)
+    older = opened.path.with_suffix(".1")
+    opened.path.rename(older)
+    assert not synced
+    await opened.write(2)
+    assert synced[0] == older.stat().st_ino
+    assert synced[-1] == opened.path.stat().st_ino

@@ -4,13 +4,15 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 
 class AppendedFile:
-    """Lines, on disk once `append` has returned. One process writes it, from one thread."""
+    """Lines, on disk once `sync` has returned. One process writes it, from one thread."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it for its owner only. OSError."""
@@ -18,17 +20,18 @@ class AppendedFile:
         self._handle: int | None = self._open()
 
     def append(self, data: bytes) -> None:
-        """Write whole lines, and sync them. OSError: some, or a part of one, may be in the file nevertheless."""
-        try:
+        """Write whole lines. OSError: some, or a part of one, may be in the file nevertheless."""
+        with self._closed_on_error():
             handle = self._current()
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(handle, rest) :]
-            os.fsync(handle)
-        except OSError:
-            # What the kernel still holds after a failed sync, nobody knows: the next one begins with the file as it is.
-            self.close()
-            raise
+
+    def sync(self) -> None:
+        """Wait until all that was written is on disk. OSError: nobody knows what is, of what was not synced before."""
+        with self._closed_on_error():
+            if self._handle is not None:
+                os.fsync(self._handle)
 
     def close(self) -> None:
         """Write no more, until the next `append`."""
@@ -36,9 +39,19 @@ class AppendedFile:
             os.close(self._handle)
             self._handle = None
 
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        """The next write begins with the file as it is then."""
+        try:
+            yield
+        except OSError:
+            self.close()
+            raise
+
     def _current(self) -> int:
         """The file that is at the path now."""
         if self._handle is not None and _moved_away(self._path, self._handle):
+            os.fsync(self._handle)
             self.close()
         if self._handle is None:
             self._handle = self._open()

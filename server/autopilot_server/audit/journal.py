@@ -1,5 +1,6 @@
 """Writes the audit: a thread appends what the server's loop tells, all that came meanwhile with one sync.
 
+Requests are synced before they go on; answers are written at once, and synced with the next requests or a moment later.
 While the file cannot be written nothing that is to be audited goes on, and the thread tries again each second.
 """
 
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 Line = Mapping[str, Any]
 """What one line tells. The journal adds the time."""
+
+# How long an answer that is written, and outlives the process, may not outlive a power loss.
+SYNC_SECONDS = 0.5
 
 # How often it is tried whether the file can be written again.
 RETRY_SECONDS = 1.0
@@ -48,9 +52,12 @@ class Journal:
         self._entries: list[_Entry] = []
         self._away, self._closing = False, False
         self._turned_away = 0
+        # Not known to be on disk. Of the thread.
+        self._unsynced: list[_Entry] = []
         try:
             self._file = AppendedFile(path)
             self._file.append(_encoded({"event": "start", "pid": os.getpid()}))
+            self._file.sync()
         except OSError as error:
             raise StartupError(f"cannot use --audit-file {path}: {error.strerror}") from error
         self._thread = threading.Thread(target=self._main, name="audit", daemon=True)
@@ -68,7 +75,7 @@ class Journal:
         return written
 
     def tell(self, line: Line) -> None:
-        """A line about what has happened. It is on disk within moments, or once the file can be written again."""
+        """A line about what has happened. It is written at once, or once the file can be written again."""
         with self._changed:
             self._put(_Entry(_encoded(line), None))
 
@@ -87,26 +94,36 @@ class Journal:
     # --- the thread ---
 
     def _main(self) -> None:
-        while entries := self._next_entries():
+        while not self._closing or self._entries or self._unsynced:
+            entries = self._next_entries()
             try:
-                self._file.append(_joined(entries))
+                self._write_down(entries)
             except OSError as error:
-                self._sit_out(self._turn_away(entries, error))
-            else:
-                self._wake(entries, None)
+                self._sit_out(self._turn_away(error))
 
     def _next_entries(self) -> list[_Entry]:
-        """Those that have come, at least one; none at the end."""
+        """Those that have come. None when something is not synced and nothing came for a while, and at the end."""
         with self._changed:
-            while not self._entries and not self._closing:
-                self._changed.wait()
+            self._changed.wait_for(
+                lambda: self._entries or self._closing, timeout=SYNC_SECONDS if self._unsynced else None
+            )
             return self._take()
+
+    def _write_down(self, entries: list[_Entry]) -> None:
+        """Append entries. Somebody waits for one of them, or there are none: sync them with all that came before."""
+        self._unsynced += entries
+        if entries:
+            self._file.append(_joined(entries))
+        if not entries or any(entry.written for entry in entries):
+            self._file.sync()
+            synced, self._unsynced = self._unsynced, []
+            self._wake(synced, None)
 
     def _take(self) -> list[_Entry]:
         entries, self._entries = self._entries, []
         return entries
 
-    def _turn_away(self, entries: list[_Entry], error: OSError) -> list[_Entry]:
+    def _turn_away(self, error: OSError) -> list[_Entry]:
         """The file cannot be written: nobody goes on who waits for it. The entries that are kept."""
         log.error(
             "the audit file %s cannot be written, and calls that change jobs are refused: %s",
@@ -115,7 +132,7 @@ class Journal:
         )
         with self._changed:
             self._away = True
-            entries = entries + self._take()
+            entries, self._unsynced = self._unsynced + self._take(), []
         self._on_health(False)
         self._wake(entries, _unavailable)
         return _kept(entries)
@@ -128,7 +145,11 @@ class Journal:
                 kept += self._take()
                 closing = self._closing
             try:
+                # Not the same lines again and again into a file that cannot be synced.
+                self._file.append(b"")
+                self._file.sync()
                 self._file.append(_joined([*kept, self._back()]))
+                self._file.sync()
             except OSError:
                 if closing:
                     _log_lost(kept)
