@@ -36,6 +36,7 @@ from autopilot_server.storage.store import (
     PageKey,
     Pruned,
     Resumption,
+    RunEnd,
     RunUpdate,
     WriteRow,
     WritesPut,
@@ -807,3 +808,12 @@ def test_moves_are_told_once_they_are_committed(box: Box) -> None:
     with pytest.raises(JobAlreadyExistsError):
         box.submit()
     assert len(box.moves) == 3
+
+
+@pytest.mark.parametrize("cancelling", [False, True])
+def test_the_end_of_a_run_tells_what_became_of_its_job(box: Box, cancelling: bool) -> None:
+    claim = box.running()
+    if cancelling:
+        box.store.job_cancel("j", reason="", etag="", grace_period=SECOND).result()
+    state = box.store.run_end(claim.fence, RunEnd(to_state=JobState.PENDING), RunUpdate()).result()
+    assert state is box.job().state is (JobState.CANCELLED if cancelling else JobState.PENDING)
