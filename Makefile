@@ -144,12 +144,13 @@ check-generated: generate ## Fail when the checked-in code is not what the contr
 		{ git status --short -- generated; echo "generated code is stale: run make generate and commit it"; exit 1; }
 	@$(foreach language,$(LEFT_OUT),echo "not run: generated/$(language), for want of $(TOOLCHAIN_$(language))";)
 
-breaking: $(GENERATOR_READY) ## Fail when the contract breaks clients of the last release
-	cd protos && ../$(GENERATOR_BIN)/buf breaking --against released/v1.binpb
+breaking: $(GENERATOR_READY) ## Fail when the contract breaks clients of a release
+	cd protos && for released in released/*.binpb; do ../$(GENERATOR_BIN)/buf breaking --against $$released || exit 1; done
 
 release-contract: $(GENERATOR_READY) ## Keep the contract of a release, which later ones must not break
 	mkdir -p protos/released
-	cd protos && ../$(GENERATOR_BIN)/buf build --output released/v1.binpb
+	cd protos && ../$(GENERATOR_BIN)/buf build \
+		--output released/$$(sed -n 's/^version = "\(.*\)"/\1/p' ../pyproject.toml).binpb
 
 release-database: $(READY) ## Keep a database of a release, which later ones must go on with
 	$(BIN)/python -m tests.storage.record_database

@@ -79,7 +79,7 @@ def test_a_breaking_change_is_caught(tmp_path: Path) -> None:
     target = tmp_path / "protos"
     subprocess.run(["cp", "-r", str(ROOT / "protos"), str(target)], check=True)
     file = target / "autopilot/v1/job.proto"
-    against = ["breaking", "--against", "released/v1.binpb"]
+    against = ["breaking", "--against", "released/0.1.0.binpb"]
     assert subprocess.run([BUF, *against], cwd=target, capture_output=True).returncode == 0
     file.write_text(file.read_text().replace("int32 priority = 6;", "int32 priority = 60;"))
     broken = subprocess.run([BUF, *against], cwd=target, capture_output=True, text=True)

@@ -36,7 +36,8 @@ class Results:
 
     def table(self) -> str:
         """Language by scenario."""
-        names = [OWN_TESTS, EXAMPLE, *(scenario.name for scenario in self.scenarios)]
+        own = [name for name in (OWN_TESTS, EXAMPLE) if any(name in outcomes for outcomes in self.outcomes.values())]
+        names = [*own, *(scenario.name for scenario in self.scenarios)]
         width = max(map(len, names))
         lines = [" " * width + "  " + "  ".join(f"{language:>10}" for language in self.outcomes)]
         for name in names:
@@ -68,7 +69,7 @@ def play_language(
 
 def play_scenario(language: Language, scenario: Scenario, stages: Stages, folder: Path, talk: Talk) -> str:
     """Play one scenario with a driver of its own: passed, or what went wrong."""
-    unique = f"{language.name}-{uuid.uuid4().hex[:12]}"
+    unique = f"{language.name.replace(' ', '-')}-{uuid.uuid4().hex[:12]}"
     own = folder / unique
     own.mkdir()
     driver = Driver(language, own / "driver.log", talk)
@@ -113,7 +114,9 @@ def own_tests(language: Language) -> dict[str, str]:
     """Run a client's own tests, and its README's example: what became of each."""
     if language.missing:
         return {}
-    outcomes = {OWN_TESTS: outcome(language.make, language.test_itself)}
+    outcomes = {}
+    if language.test:
+        outcomes[OWN_TESTS] = outcome(language.make, language.test_itself)
     if language.example is not None:
         with tempfile.TemporaryDirectory() as name:
             outcomes[EXAMPLE] = outcome(lambda: run_example(language, Path(name) / "server"))

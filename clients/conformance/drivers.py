@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 CLIENTS = Path(__file__).parents[1]
+RELEASED = CLIENTS.parent / "protos" / "released"
 # Longer than any command takes on a slow machine.
 ANSWER_SECONDS = 120
 
@@ -62,9 +63,17 @@ class Language:
 
 
 def languages() -> dict[str, Language]:
-    """All that have a `conformance.json`."""
-    found = sorted(CLIENTS.glob("*/conformance.json"))
-    return {file.parent.name: _read(file) for file in found}
+    """All that have a `conformance.json`; and Python with the contract of each release."""
+    found = {file.parent.name: _read(file) for file in sorted(CLIENTS.glob("*/conformance.json"))}
+    older = [released(contract) for contract in sorted(RELEASED.glob("*.binpb"))]
+    return found | {language.name: language for language in older}
+
+
+def released(contract: Path) -> Language:
+    """A client that was generated from the contract of a release: today's server must be as good to it."""
+    python = _read(CLIENTS / "python" / "conformance.json")
+    run = ("{python}", "conformance/released_driver.py", str(contract))
+    return replace(python, name=f"of {contract.stem}", run=run, test=(), example=None)
 
 
 def _read(file: Path) -> Language:
