@@ -25,8 +25,13 @@ import (
 //go:embed service_config.json
 var serviceConfig string
 
-// Room for a server with a larger payload limit.
-const maxResponseBytes = 16 << 20
+const (
+	// Room for a server with a larger payload limit.
+	maxResponseBytes = 16 << 20
+	// A request is kept for its retries up to this size: gRPC's 256 KiB are less than a
+	// payload may have.
+	retryBufferBytes = 16 << 20
+)
 
 // Option is an option of [New].
 type Option func(*settings)
@@ -89,7 +94,10 @@ func (s *settings) dialOptions(address string) ([]grpc.DialOption, error) {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxResponseBytes),
+			grpc.MaxRetryRPCBufferSize(retryBufferBytes),
+		),
 		// Finds a dead connection within 80 s, where a call is open.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 60 * time.Second, Timeout: 20 * time.Second}),
 		// A server that is restarted is found again at once, not after minutes.

@@ -20,6 +20,8 @@ OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.service_config", SERVICE_CONFIG),
     # Room for a server with a larger payload limit.
     ("grpc.max_receive_message_length", 16 << 20),
+    # A request is kept for its retries up to this size: gRPC's 256 KiB are less than a payload may have.
+    ("grpc.per_rpc_retry_buffer_size", 16 << 20),
     # Finds a dead connection within 80 s, where a watch is open.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
