@@ -71,7 +71,8 @@ class Stages:
             case "fake":
                 yield self._once("fake", _faking())
             case "nobody":
-                yield Stage(_free_address())
+                with _nobody() as stage:
+                    yield stage
             case "shared" | "guarded" | "tls" as name:
                 yield self._once(name, _makers(name, self._folder / name))
             case _:
@@ -141,7 +142,9 @@ def _faking() -> Iterator[Stage]:
         fake.close()
 
 
-def _free_address() -> str:
-    """Where nobody listens: a port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
+@contextmanager
+def _nobody() -> Iterator[Stage]:
+    """A port that is taken, so that nobody else listens there, and where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield Stage(f"127.0.0.1:{taken.getsockname()[1]}")
