@@ -327,6 +327,7 @@ pub mod job_service_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "server")]
 pub mod job_service_server {
     #![allow(
         unused_variables,
