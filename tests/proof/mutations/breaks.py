@@ -118,6 +118,14 @@ BREAKS = (
         new="        if losses >= 1:\n",
         tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
     ),
+    Break(
+        promise=2,
+        name="a-step-is-told-before-what-it-wrote-is-stored",
+        file=f"{ENGINE}/recorder.py",
+        old="            self._held[task_id] = _Held(kind, cancelled)\n",
+        new="            self._append(kind)\n            self._send()\n",
+        tests=("tests/proof/kills/test_kill_points.py", "-k", "test_death_at and run_write-after"),
+    ),
     # --- 3 ---
     Break(
         promise=3,
