@@ -24,8 +24,9 @@ SEED = int(os.environ.get("AUTOPILOT_PROOF_SEED", "0")) or random.SystemRandom()
 LONG = bool(os.environ.get("AUTOPILOT_PROOF_LONG"))
 JOBS = 40
 
-# Calls that were refused while a fault lasted, before it ends.
-REFUSALS = 30 if LONG else 5
+# Calls that were refused while a fault lasted, before it ends. One that waits for another's lock is refused after two
+# seconds: for half a minute.
+REFUSALS = 15 if LONG else 5
 
 
 class Torment:
