@@ -35,8 +35,9 @@ class Issuer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Pages)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.keys: dict[str, Any] = {}
-        self.fetches = 0
+        self.asked = self.fetches = 0
         self.answers: dict[str, bytes] = {}
+        self.redirects: dict[str, str] = {}
         self.add_key("first", rsa.generate_private_key(65537, 2048))
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -44,6 +45,7 @@ class Issuer(ThreadingHTTPServer):
         self.keys[key_id] = key
 
     def page(self, path: str) -> bytes:
+        self.asked += 1
         if path in self.answers:
             return self.answers[path]
         if path == "/.well-known/openid-configuration":
@@ -84,7 +86,10 @@ class _Pages(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.server.page(self.path)
-        self.send_response(200)
+        place = self.server.redirects.get(self.path)
+        self.send_response(200 if place is None else 302)
+        if place is not None:
+            self.send_header("Location", place)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -179,6 +184,7 @@ def test_every_kind_of_key_is_taken(issuer: Issuer) -> None:
         ({"sub": None}, "no claim 'sub'"),
         ({"tenant": None}, "no claim 'tenant'"),
         ({"tenant": ["blue"]}, "no claim 'tenant'"),
+        ({"tenant": ""}, "no claim 'tenant'"),
         ({"tenant": "Not a tenant\x1f"}, "no tenant's name"),
         ({"scope": "autopilot:fly"}, "rights are"),
         ({"scope": "autopilot:read:[a-z]"}, "no pattern"),
@@ -205,6 +211,7 @@ def test_what_the_provider_did_not_sign_is_refused(issuer: Issuer, bearer: JwtBe
         "..",
         "a.b.c",
         "." * 2 + "x" * 100_000,
+        base64.urlsafe_b64encode(b"[" * 5000).decode().rstrip("=") + ".e30.",
     ):
         message = why_not(bearer, token)
         assert message in (
@@ -259,6 +266,7 @@ def test_keys_that_cannot_be_fetched_again_stay(
         ("/.well-known/openid-configuration", b'{"issuer": "https://else.example"}', "calls itself"),
         ("/.well-known/openid-configuration", b"<html>", "no JSON object"),
         ("/.well-known/openid-configuration", b"[" * 2_000_000, "no JSON object"),
+        ("/.well-known/openid-configuration", b"[" * 500_000, "no JSON object"),
         ("/keys", b'{"keys": []}', "no keys"),
         ("/keys", b"{}", "no keys"),
     ],
@@ -271,7 +279,68 @@ def test_a_provider_that_cannot_be_used_is_said_at_the_start(
         ProviderKeys(issuer.url)
 
 
-@pytest.mark.parametrize("url", ["http://issuer.example", "file:///etc/passwd", "issuer.example", "https://"])
+def configured(issuer: Issuer, **fields: str) -> bytes:
+    """The provider's configuration, with other fields."""
+    return json.dumps({"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"} | fields).encode()
+
+
+@pytest.mark.parametrize("jwks_uri", ["https://[x", "http://127.0.0.1:1/a b", "http://127.0.0.1:nothing/", "nowhere"])
+def test_whatever_a_provider_answers_its_keys_are_fetched_again_later(
+    issuer: Issuer, bearer: JwtBearer, monkeypatch: pytest.MonkeyPatch, jwks_uri: str
+) -> None:
+    monkeypatch.setattr(oidc, "LEAST_REFRESH_SECONDS", 0.0)
+    broken = configured(issuer, jwks_uri=jwks_uri)
+    issuer.answers["/.well-known/openid-configuration"] = broken
+    with pytest.raises(StartupError, match="cannot use --oidc-issuer"):
+        ProviderKeys(issuer.url)
+    issuer.add_key("second", rsa.generate_private_key(65537, 2048))
+    token, asked = issuer.token("second"), issuer.asked
+    while issuer.asked == asked:
+        why_not(bearer, token)
+    del issuer.answers["/.well-known/openid-configuration"]
+    while True:
+        try:
+            assert who(bearer, token).name == "ada"
+            return
+        except CredentialsInvalidError:
+            # Its thread is about to fetch.
+            continue
+
+
+def test_a_redirect_to_where_anybody_could_answer_is_not_followed(issuer: Issuer) -> None:
+    issuer.redirects["/keys"] = "http://keys.example/"
+    with pytest.raises(StartupError, match="https://"):
+        ProviderKeys(issuer.url)
+    issuer.redirects["/keys"] = f"{issuer.url}/moved"
+    ProviderKeys(issuer.url).close()
+
+
+def test_a_signature_is_checked_once_for_each_key_and_the_end_each_time(
+    issuer: Issuer, bearer: JwtBearer, keys: ProviderKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[str] = []
+    decode = jwt.decode
+    monkeypatch.setattr(jwt, "decode", lambda *a, **k: checks.append(a[0]) or decode(*a, **k))
+    token = issuer.token(exp=time.time() + 600)
+    assert [who(bearer, token).name for _ in range(5)] == ["ada"] * 5
+    assert len(checks) == 1
+    keys.reload()
+    assert who(bearer, token).name == "ada"
+    assert len(checks) == 2
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 611)
+    assert why_not(bearer, token) == "The token has expired."
+    monkeypatch.undo()
+    assert who(bearer, token).name == "ada"
+    del issuer.keys["first"]
+    issuer.add_key("second", rsa.generate_private_key(65537, 2048))
+    keys.reload()
+    assert "does not publish" in why_not(bearer, token)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://issuer.example", "https://[x", "file:///etc/passwd", "issuer.example", "https://"]
+)
 def test_a_provider_that_others_could_play_is_refused(url: str) -> None:
     with pytest.raises(StartupError, match="https://"):
         ProviderKeys(url)

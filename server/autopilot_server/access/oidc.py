@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +35,10 @@ LEAST_REFRESH_SECONDS = 10.0
 FETCH_SECONDS = 10.0
 _MOST_BYTES = 1 << 20
 
+# Tokens whose signatures are known to be good: checking one takes a tenth of a millisecond, and each open watch looks
+# at its token every second.
+_REMEMBERED = 10_000
+
 # What marks a grant among the scopes or roles of other services.
 GRANT_PREFIX = "autopilot:"
 
@@ -54,6 +60,8 @@ class JwtBearer:
     def __init__(self, provider: Provider, keys: "ProviderKeys") -> None:
         """Check with `keys`, as they are at that time."""
         self._provider, self._keys = provider, keys
+        # A key that was fetched again is another one: what it was checked with is then checked again.
+        self._checked = lru_cache(maxsize=_REMEMBERED)(self._check)
 
     def authenticate(self, presented: Presented) -> Identity | None:
         """See Authenticator."""
@@ -61,23 +69,34 @@ class JwtBearer:
             return None
         try:
             key = self._keys.get(jwt.get_unverified_header(presented.bearer).get("kid"))
-            claims = jwt.decode(
-                presented.bearer,
-                key,
-                algorithms=ALGORITHMS,
-                audience=self._provider.audience,
-                issuer=self._provider.issuer,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
+            identity, expires = self._checked(presented.bearer, key)
         except jwt.InvalidTokenError as error:
             raise CredentialsInvalidError(_why(error)) from None
-        return self._identity(claims)
+        except RecursionError:
+            # A header that is nested deeply: older versions of the library do not catch it.
+            raise CredentialsInvalidError("The token cannot be verified.") from None
+        if expires + LEEWAY_SECONDS <= time.time():
+            raise CredentialsInvalidError("The token has expired.")
+        return identity
+
+    def _check(self, token: str, key: jwt.PyJWK) -> tuple[Identity, int]:
+        """Who a token is of, and when it ends. InvalidTokenError, CredentialsInvalidError; neither is remembered."""
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=ALGORITHMS,
+            audience=self._provider.audience,
+            issuer=self._provider.issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        return self._identity(claims), int(claims["exp"])
 
     def _identity(self, claims: Mapping[str, Any]) -> Identity:
         wanted = self._provider.tenant_claim
         tenant = claims.get(wanted) if wanted else ""
-        if not isinstance(tenant, str):
+        # An empty claim is one that the provider has left out: it must not make its holder the tenant without a name.
+        if not isinstance(tenant, str) or (wanted and not tenant):
             raise CredentialsInvalidError(f"The token has no claim {wanted!r}, which names the caller's tenant.")
         try:
             grants = _grants(claims.get(self._provider.grants_claim))
@@ -173,7 +192,8 @@ class ProviderKeys:
         known = self._keys.keys()
         try:
             self.reload()
-        except _FetchError as error:
+        except Exception as error:
+            # Whatever the provider answered: nobody else would ever fetch them again.
             log.warning("the OIDC issuer's keys cannot be fetched, the old ones stay: %s", error)
             return
         if self._keys.keys() != known:
@@ -189,12 +209,27 @@ class _FetchError(Exception):
 
 def _require_safe(url: str) -> None:
     """StartupError for a place whose answers anybody on the way could change."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # No address at all.
+        parts = urlsplit("")
     if parts.scheme == "https" and parts.hostname:
         return
     if parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"):
         return
     raise StartupError(f"cannot use --oidc-issuer {url}: give the https:// address of the issuer")
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows to safe places only: whoever is on one unsafe way could send the next request wherever they like."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _require_safe(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_opener = urllib.request.build_opener(_SafeRedirects)
 
 
 def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
@@ -215,14 +250,13 @@ def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
 
 def _fetch(url: str) -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as response:  # noqa: S310 - see _require_safe
-            _require_safe(response.url)
+        with _opener.open(url, timeout=FETCH_SECONDS) as response:
             data = response.read(_MOST_BYTES + 1)
-    except (OSError, StartupError) as error:
+    except (OSError, HTTPException, ValueError, StartupError) as error:
         raise _FetchError(f"{url}: {error}") from error
     try:
         content = json.loads(data) if len(data) <= _MOST_BYTES else None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise _FetchError(f"{url} is no JSON object of at most {_MOST_BYTES} bytes")
