@@ -16,6 +16,7 @@ import uuid_utils
 from prometheus_client import CollectorRegistry
 
 from autopilot_server.access.authenticators import Authenticator, Authenticators
+from autopilot_server.access.certificates import AnyCertificate
 from autopilot_server.access.oidc import JwtBearer, Provider, ProviderKeys
 from autopilot_server.access.tokens import TokenFile
 from autopilot_server.api.events import encode_event
@@ -278,6 +279,8 @@ def _authenticators(settings: Settings, tokens: TokenFile | None, provider_keys:
             grants_claim=settings.oidc_grants_claim,
         )
         found.append(JwtBearer(provider, provider_keys))
+    if not found and settings.tls_client_ca:
+        found.append(AnyCertificate())
     return Authenticators(found)
 
 

@@ -15,9 +15,11 @@ import grpc.aio
 import pytest
 from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 from autopilot_server.access.authenticators import Presented
-from autopilot_server.access.certificates import CertificateNameError, certificate_name
-from autopilot_server.access.identity import Grant, Identity
+from autopilot_server.access.certificates import AnyCertificate, CertificateNameError, certificate_name
+from autopilot_server.access.identity import EVERYBODY, Grant, Identity
 from autopilot_server.access.tokens import TokenFile, change_tokens, new_certificate, new_token, read_tokens
+from autopilot_server.app import _authenticators
+from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import CredentialsInvalidError
 
 from tests.access.authority import Authority, Issued, dns, email, loopback, uri
@@ -200,6 +202,31 @@ async def test_what_is_open_ends_with_it(secured: Secured, how: str) -> None:
     assert kind(await secured.refused(api.get(job.job_id))) == (
         UNAUTHENTICATED if how != "less" else (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
     )
+
+
+def test_where_any_certificate_is_enough_it_is_named_and_has_an_end() -> None:
+    """A connection, which outlives the certificate that it was made with, does not make it good."""
+    authority, now = Authority(), time.time()
+    callers = AnyCertificate(lambda: now)
+    named = Presented(certificate=authority.issue("ci", organization="Acme").certificate, bearer="x")
+    unnamed = Presented(certificate=authority.issue(names=[uri("spiffe://example.org/ci")]).certificate)
+    for presented, name in ((named, "CN=ci,O=Acme"), (unnamed, CI)):
+        identity = callers.authenticate(presented)
+        assert identity == replace(EVERYBODY, name=name)
+        assert identity.credential == "certificate"
+    assert callers.authenticate(Presented()) is None
+    now += 3 * 86400
+    with pytest.raises(CredentialsInvalidError, match="expired"):
+        callers.authenticate(named)
+
+
+def test_a_server_that_only_knows_authorities_knows_any_certificate() -> None:
+    for settings, kind_ in (
+        (Settings(tls_client_ca="ca.pem"), AnyCertificate),
+        (Settings(), type(None)),
+    ):
+        found = _authenticators(settings, None, None)
+        assert type(next(iter(found._authenticators), None)) is kind_
 
 
 def test_entries_are_made_replaced_listed_and_revoked(tmp_path: Path) -> None:

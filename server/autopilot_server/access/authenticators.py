@@ -40,11 +40,6 @@ class Authenticators:
         """With none, everybody has every right, as the tenant without a name."""
         self._authenticators = tuple(authenticators)
 
-    @property
-    def asked_for(self) -> bool:
-        """Whether callers need credentials at all."""
-        return bool(self._authenticators)
-
     def authenticate(self, presented: Presented) -> Identity:
         """Who it is. CredentialsInvalidError."""
         if not self._authenticators:

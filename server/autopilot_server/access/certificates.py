@@ -1,13 +1,16 @@
 """Client certificates: what a verified one is called, and until when it is good."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from autopilot_server.access.authenticators import Presented
+from autopilot_server.access.identity import EVERYBODY, Identity
 from autopilot_server.jobs.errors import CredentialsInvalidError
 
 KINDS = ("uri", "dns", "email", "cn", "subject")
@@ -43,18 +46,30 @@ class Certificate:
     names: frozenset[str]
     """Each with its kind, as `certificate_name` has them."""
     not_after: datetime
+    subject: str
+    """As RFC 4514 writes it; often empty where names say more."""
 
     @classmethod
     def read(cls, pem: bytes) -> "Certificate":
         """The first certificate of a PEM text, which the transport has verified. CredentialsInvalidError."""
         return _read(pem)
 
+    @property
+    def title(self) -> str:
+        """For people and the audit."""
+        return self.subject or min(self.names - {"subject:"}, default="")
+
+    def check_age(self, now: float) -> None:
+        """CredentialsInvalidError when it has ended: TLS looks when a connection is made, and connections last."""
+        if self.not_after.timestamp() <= now:
+            raise CredentialsInvalidError("The client certificate has expired.")
+
 
 @lru_cache(maxsize=_REMEMBERED)
 def _read(pem: bytes) -> Certificate:
     try:
         found = x509.load_pem_x509_certificate(pem)
-        return Certificate(frozenset(_names(found)), found.not_valid_after_utc)
+        return Certificate(frozenset(_names(found)), found.not_valid_after_utc, found.subject.rfc4514_string())
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise CredentialsInvalidError("The client certificate cannot be read.") from None
 
@@ -77,3 +92,20 @@ def _names(certificate: x509.Certificate) -> Iterator[str]:
                 yield _name("dns", alternative.value)
             case x509.RFC822Name():
                 yield _name("email", alternative.value)
+
+
+class AnyCertificate:
+    """Knows whoever has a certificate that the transport has verified, each with every right: where nothing else says
+    who may do what."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds since 1970-01-01 UTC."""
+        self._clock = clock
+
+    def authenticate(self, presented: Presented) -> Identity | None:
+        """See Authenticator. A token, which nothing here knows, is not looked at."""
+        if not presented.certificate:
+            return None
+        certificate = Certificate.read(presented.certificate)
+        certificate.check_age(self._clock())
+        return replace(EVERYBODY, name=certificate.title, credential="certificate")
