@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from autopilot_server.access.authenticators import Presented
 from autopilot_server.access.identity import Grant, Identity
-from autopilot_server.access.tokens import TOKEN, TokenFile, change_tokens, new_token, read_tokens
+from autopilot_server.access.tokens import TOKEN, TokenFile, TokenFileError, change_tokens, new_token, read_tokens
 from autopilot_server.jobs.errors import CredentialsInvalidError, StartupError
 
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
 READER = Identity("reader", "acme", (Grant.of(["read"], "w*"),))
 
 
@@ -168,6 +169,50 @@ def test_a_server_does_not_start_without_a_good_file(tmp_path: Path, content: st
         path.write_text(content)
     with pytest.raises(StartupError, match="--token-file"):
         TokenFile(path)
+
+
+def test_a_changed_file_that_others_can_write_is_not_believed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "tokens.json"
+    first = add(path)
+    file = TokenFile(path)
+    path.chmod(0o666)
+    second = add(path)
+    assert (known(file, first), known(file, second)) == (READER, None)
+    assert "can be written by others" in caplog.text
+    with pytest.raises(TokenFileError, match="chmod go-w"):
+        file.reload()
+    path.chmod(0o644)
+    file.reload()
+    assert known(file, second) == READER
+
+
+@needs_root
+def test_the_file_stays_its_owner_s_whoever_changes_it(tmp_path: Path) -> None:
+    """What root revokes, the server's own user must still be able to read."""
+    path = tmp_path / "tokens.json"
+    add(path)
+    os.chown(path, 1234, 2345)
+    path.chmod(0o640)
+    add(path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 2345, 0o640)
+
+
+@needs_root
+def test_the_file_of_another_user_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tokens.json"
+    add(path)
+    os.chown(path, 1234, 2345)
+    before = path.read_text()
+
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(PermissionError, match="another user's") as error:
+        add(path)
+    assert error.value.filename == str(path)
+    assert path.read_text() == before
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

@@ -98,6 +98,14 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     return _parse(path, path.read_bytes())
 
 
+def _read_safe(path: Path) -> tuple[Token, ...]:
+    """The tokens of a file that nobody but its owner can write. TokenFileError, OSError."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise TokenFileError(f"{path} can be written by others, who could make tokens: chmod go-w it")
+        return _parse(path, file.read())
+
+
 def _parse(path: Path, data: bytes) -> tuple[Token, ...]:
     try:
         content = json.loads(data)
@@ -173,16 +181,15 @@ class TokenFile:
         self._lock = threading.Lock()
         try:
             self._version = self._look()
-            if os.stat(path).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise StartupError(
-                    f"--token-file {path} can be written by others, who could make tokens: chmod go-w it"
-                )
-            self._keep(read_tokens(path))
+            self._keep(_read_safe(path))
         except (OSError, TokenFileError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise StartupError(
-                f"cannot use --token-file {path}: {reason}; `autopilot token create --token-file {path}` makes one"
-            ) from error
+            how = (
+                f"; `autopilot token create --token-file {path}` makes one"
+                if isinstance(error, FileNotFoundError)
+                else ""
+            )
+            raise StartupError(f"cannot use --token-file {path}: {reason}{how}") from error
 
     def authenticate(self, presented: Presented) -> Identity | None:
         """See Authenticator. Of a caller that has a token, good or not, the certificate is not looked at."""
@@ -199,8 +206,7 @@ class TokenFile:
 
     def _of_certificate(self, certificate: Certificate) -> Identity | None:
         self._refresh()
-        # TLS looks at the time when a connection is made, and connections last.
-        self._check_age(certificate.not_after.timestamp(), "The client certificate has expired.")
+        certificate.check_age(self._clock())
         entries = [self._certificates[name] for name in certificate.names if name in self._certificates]
         if not entries:
             return None
@@ -227,7 +233,7 @@ class TokenFile:
         """Read the file again, also one that looks the same. TokenFileError, OSError."""
         with self._lock:
             self._version = self._look()
-            return f"{self._keep(read_tokens(self._path))} tokens"
+            return f"{self._keep(_read_safe(self._path))} tokens"
 
     def _refresh(self) -> None:
         """Read the file again when it is another. One that is broken or gone leaves all as it was."""
@@ -240,7 +246,7 @@ class TokenFile:
                 return
             self._version = version
             try:
-                count = self._keep(read_tokens(self._path))
+                count = self._keep(_read_safe(self._path))
             except (OSError, TokenFileError) as error:
                 log.error("the token file cannot be read, the tokens stay as they were: %s", error)
             else:
