@@ -72,7 +72,7 @@ async def test_bytes_that_are_no_message_are_not_looked_at_without_credentials(g
     assert (await guarded.refused(submit(b"\xff\xff\xff", metadata=metadata))).reason == "FIELD_INVALID"
 
 
-async def _never() -> AsyncIterator[bytes]:
+async def never() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
     yield b""
 
@@ -80,7 +80,7 @@ async def _never() -> AsyncIterator[bytes]:
 async def test_a_call_without_credentials_ends_before_its_request_has_come(guarded: Guarded) -> None:
     """Nothing that a stranger sends, or holds back, takes room."""
     submit = guarded.channel.stream_unary("/autopilot.v1.JobService/SubmitJob")
-    assert kind(await guarded.refused(submit(_never()))) == UNAUTHENTICATED
+    assert kind(await guarded.refused(submit(never()))) == UNAUTHENTICATED
 
 
 async def test_a_request_that_does_not_come_is_not_waited_for_long(
@@ -89,7 +89,7 @@ async def test_a_request_that_does_not_come_is_not_waited_for_long(
     monkeypatch.setattr("autopilot_server.api.credentials.ARRIVAL_SECONDS", 0.1)
     submit = guarded.channel.stream_unary("/autopilot.v1.JobService/SubmitJob")
     metadata = guarded.caller().stub.metadata
-    refused = await guarded.refused(submit(_never(), metadata=metadata))
+    refused = await guarded.refused(submit(never(), metadata=metadata))
     assert (refused.reason, "did not arrive" in refused.message) == ("FIELD_INVALID", True)
 
 

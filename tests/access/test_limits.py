@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.access.conftest import Guarded
+from tests.access.test_credentials import never, reflected
 
 rates = st.floats(0.001, 10_000)
 
@@ -138,17 +139,44 @@ async def test_all_watches_at_once_do_not_starve_a_call(guarded: Guarded) -> Non
     held = await asyncio.gather(*(_open(api, "j") for _ in range(300)))
     assert (await api.refused(_open(api, "j"))).metadata["name"] == "watches"
     health: Any = health_pb2_grpc.HealthStub(guarded.channel)
-    strangers = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(credentials.MOST_STRANGERS)]
+    strangers = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(credentials.MOST_STREAMS)]
     for stream in strangers:
         await stream.read()
     more = health.Watch(health_pb2.HealthCheckRequest())
     refused = await guarded.refused(more.read())
     assert (refused.code, refused.metadata["name"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "open_calls")
+    # A load balancer is answered all the same.
+    assert (await health.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+    assert await reflected(api, api.stub.metadata) == grpc.StatusCode.RESOURCE_EXHAUSTED
     answers = await asyncio.gather(*(api.get("j") for _ in range(100)))
     assert [job.job_id for job in answers] == ["j"] * 100
     await asyncio.gather(*(api.submit() for _ in range(50)))
     for stream in (*held, *strangers):
         stream.cancel()
+
+
+async def test_who_holds_requests_back_does_not_take_all_the_calls(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither with credentials nor without."""
+    monkeypatch.setattr(credentials, "PROMPT_SECONDS", 0.05)
+    monkeypatch.setattr(credentials, "MOST_LATE", 3)
+    await guarded.restart()
+    api = guarded.caller()
+    submit = guarded.channel.stream_unary("/autopilot.v1.JobService/SubmitJob")
+    check = guarded.channel.stream_unary("/grpc.health.v1.Health/Check")
+    for method, metadata in ((submit, api.stub.metadata), (check, ())):
+        held = [asyncio.ensure_future(guarded.refused(method(never(), metadata=metadata))) for _ in range(10)]
+        # Three are waited for: of the others each is told, and no longer open.
+        while sum(call.done() for call in held) < 7:
+            await asyncio.sleep(0.01)
+        told = [call.result() for call in held if call.done()]
+        assert {(each.reason, each.metadata["name"], each.retry) for each in told} == {
+            ("LIMIT_EXCEEDED", "open_calls", 5)
+        }
+        await api.submit()
+        for call in held:
+            call.cancel()
 
 
 async def test_health_of_what_is_not_there_is_told_as_ever(guarded: Guarded) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -25,11 +25,15 @@ SERVICE = "/autopilot."
 HEALTH = "/grpc.health."
 REFLECTION = "/grpc.reflection."
 
-# Calls that need no credentials, at once: enough for load balancers, and far fewer than RPCs.
-MOST_STRANGERS = 500
+# Streams of health and reflection, at once: enough for load balancers, and far fewer than RPCs.
+MOST_STREAMS = 500
 
 # How long a request may take to arrive once its call is open.
 ARRIVAL_SECONDS = 30.0
+
+# Calls whose request has not come after a second, at once. Whoever holds theirs back must not take all the RPCs.
+PROMPT_SECONDS = 1.0
+MOST_LATE = 200
 
 # How long a watch may stay open on credentials that were not looked at again.
 RECHECK_SECONDS = 1.0
@@ -93,7 +97,9 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
         """`open_reflection`: reflection is for everybody."""
         self._authenticators = authenticators
         self._open = (HEALTH, REFLECTION) if open_reflection else (HEALTH,)
-        self._strangers = 0
+        self._streams = _OpenCalls(MOST_STREAMS, "streams of health and reflection")
+        # Apart: strangers must not keep a caller's large request from coming.
+        self._late, self._late_strangers = (_OpenCalls(MOST_LATE, "calls without their request") for _ in range(2))
 
     async def intercept_service(
         self,
@@ -106,16 +112,20 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         decoder = _decoder(handler.request_deserializer)
-        enter = self._stranger if method.startswith(self._open) else partial(self._caller, method)
+        is_open = method.startswith(self._open)
+        enter = _stranger if is_open else partial(self._caller, method)
+        late = self._late_strangers if is_open else self._late
         if handler.request_streaming:
-            conversation = _conversation(handler.stream_stream, enter)
+            conversation = _conversation(handler.stream_stream, self._streaming(enter))
             return grpc.stream_stream_rpc_method_handler(conversation, decoder, handler.response_serializer)
         if handler.response_streaming:
+            of_service = method.startswith(SERVICE)
             # Watches give bytes: stored events are put together, not parsed and serialized again.
-            serializer = None if method.startswith(SERVICE) else handler.response_serializer
-            return grpc.stream_stream_rpc_method_handler(_streaming(handler.unary_stream, enter), decoder, serializer)
+            serializer = None if of_service else handler.response_serializer
+            streaming = _streaming(handler.unary_stream, enter if of_service else self._streaming(enter), late)
+            return grpc.stream_stream_rpc_method_handler(streaming, decoder, serializer)
         return grpc.stream_unary_rpc_method_handler(
-            _unary(handler.unary_unary, enter), decoder, handler.response_serializer
+            _unary(handler.unary_unary, enter, late), decoder, handler.response_serializer
         )
 
     @contextmanager
@@ -128,38 +138,68 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
             caller.identity.check_method(method.rpartition("/")[2])
         yield
 
-    @contextmanager
-    def _stranger(self, _context: Context) -> Iterator[None]:
-        """A caller who needs no credentials. They must not take all the RPCs that there are."""
-        if self._strangers >= MOST_STRANGERS:
-            raise LimitExceededError(
-                f"{MOST_STRANGERS} calls without credentials are open, and the server takes no more.",
-                retry_delay=RETRY_SECONDS,
-                limit=MOST_STRANGERS,
-                name="open_calls",
-            )
-        self._strangers += 1
-        try:
-            yield
-        finally:
-            self._strangers -= 1
+    def _streaming(self, enter: "Enter") -> "Enter":
+        """For a stream that takes no place among the watches: they must not take all the RPCs either."""
+
+        @contextmanager
+        def entered(context: Context) -> Iterator[None]:
+            with enter(context), self._streams.one_more():
+                yield
+
+        return entered
 
 
 Enter = Callable[[Context], AbstractContextManager[None]]
 
 
-def _unary(handle: Handler, enter: Enter) -> Handler:
+def _stranger(_context: Context) -> AbstractContextManager[None]:
+    """A caller who needs no credentials."""
+    return nullcontext()
+
+
+class _OpenCalls:
+    """Counts calls that stay open, and bounds them."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit, self._what = limit, what
+        self._open = 0
+
+    @property
+    def full(self) -> bool:
+        return self._open >= self._limit
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """One of them, for as long as the context lasts. LimitExceededError when there are too many."""
+        if self.full:
+            raise self.exceeded()
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    def exceeded(self) -> LimitExceededError:
+        return LimitExceededError(
+            f"{self._limit} {self._what} are open, and the server takes no more.",
+            retry_delay=RETRY_SECONDS,
+            limit=self._limit,
+            name="open_calls",
+        )
+
+
+def _unary(handle: Handler, enter: Enter, late: _OpenCalls) -> Handler:
     async def handler(requests: AsyncIterator[Any], context: Context) -> Any:
         with enter(context):
-            return await handle(await _received(requests), context)
+            return await handle(await _received(requests, late), context)
 
     return handler
 
 
-def _streaming(handle: Handler, enter: Enter) -> Handler:
+def _streaming(handle: Handler, enter: Enter, late: _OpenCalls) -> Handler:
     async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
         with enter(context):
-            responses = handle(await _received(requests), context)
+            responses = handle(await _received(requests, late), context)
             if inspect.isawaitable(responses):
                 # Health writes to the context itself.
                 await responses
@@ -220,20 +260,44 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return decode_or_refuse
 
 
-async def _received(requests: AsyncIterator[Any]) -> Any:
-    """The request. FieldInvalidError when it does not come, or is no message."""
+async def _received(requests: AsyncIterator[Any], late: _OpenCalls) -> Any:
+    """The request. FieldInvalidError when it does not come, or is no message; LimitExceededError when it is late, as
+    too many others are."""
     messages: Any = aiter(requests)
     try:
-        async with asyncio.timeout(ARRIVAL_SECONDS):
-            request = await anext(messages, None)
-    except TimeoutError:
-        raise _malformed(f"the request did not arrive within {ARRIVAL_SECONDS:g} s of the call") from None
+        request = await _arrival(messages, late)
     finally:
         # gRPC's generator holds its last message in a cycle: 16 MB would stay until the garbage collector comes.
         await messages.aclose()
     if request is None:
         raise _malformed("the call ended without a request")
     return _decoded(request)
+
+
+async def _arrival(messages: Any, late: _OpenCalls) -> Any:
+    """The first message; None when there is none."""
+    loop = asyncio.get_running_loop()
+    refused = False
+    with ExitStack() as place:
+
+        def is_late() -> None:
+            nonlocal refused
+            if late.full:
+                refused = True
+                time.reschedule(loop.time())
+            else:
+                place.enter_context(late.one_more())
+
+        timer = loop.call_later(PROMPT_SECONDS, is_late)
+        try:
+            async with asyncio.timeout(ARRIVAL_SECONDS) as time:
+                return await anext(messages, None)
+        except TimeoutError:
+            if refused:
+                raise late.exceeded() from None
+            raise _malformed(f"the request did not arrive within {ARRIVAL_SECONDS:g} s of the call") from None
+        finally:
+            timer.cancel()
 
 
 def _decoded(request: Any) -> Any:
