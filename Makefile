@@ -191,4 +191,5 @@ lowest: $(READY) ## Run the tests of the promises, the clients and the engine wi
 	$(LOWEST)/bin/python -m pytest -q --numprocesses 2 --dist worksteal tests/promises tests/clients tests/engine
 
 clean: ## Remove what the targets made
+	rm -rf clients/typescript/{node_modules,build,dist,readme/build,src/generated}
 	rm -rf $(VENV) $(GENERATOR) $(RELEASE) $(LOWEST) dist $(TOOLS) .demo .pytest_cache .mypy_cache .ruff_cache
