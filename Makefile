@@ -136,7 +136,7 @@ $(TOOLS)/grpcurl/.ready: Makefile
 	@touch $@
 
 $(TOOLS)/rust/.ready: Makefile
-	cargo install --quiet --locked --root $(TOOLS)/rust $(PROTOC_GEN_RUST)
+	cargo install --quiet --debug --locked --root $(TOOLS)/rust $(PROTOC_GEN_RUST)
 	@touch $@
 
 check-generated: generate ## Fail when the checked-in code is not what the contract generates
