@@ -120,6 +120,18 @@ async fn an_address_that_is_none_is_an_error() {
     assert!(matches!(error, Error::Connection(_)) && error.source().is_some());
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_socket_file_is_an_address_and_this_machine() {
+    let server = Server::default();
+    let path = std::env::temp_dir().join(format!("autopilot-{}.sock", std::process::id()));
+    server.serve_at(&path);
+    let client = Client::builder(format!("unix:{}", path.display())).token("secret").connect().unwrap();
+    let answer = client.get("j").await;
+    std::fs::remove_file(&path).unwrap();
+    answer.unwrap();
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unreachable_and_says_why() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server as Serving;
 use tonic::{Request, Response, Status};
 
 pub type Events = Pin<Box<dyn Stream<Item = Result<WatchProgressResponse, Status>> + Send>>;
@@ -56,10 +57,20 @@ impl Server {
     pub async fn serve(&self) -> ClientBuilder {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = JobServiceServer::new(self.clone()).max_encoding_message_size(64 << 20);
-        let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(tonic::transport::Server::builder().serve_with_incoming(service, incoming));
+        tokio::spawn(Serving::builder().serve_with_incoming(self.service(), TcpListenerStream::new(listener)));
         Client::builder(address.to_string())
+    }
+
+    /// Serves at a socket file.
+    #[cfg(unix)]
+    pub fn serve_at(&self, path: &std::path::Path) {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let incoming = tokio_stream::wrappers::UnixListenerStream::new(listener);
+        tokio::spawn(Serving::builder().serve_with_incoming(self.service(), incoming));
+    }
+
+    fn service(&self) -> JobServiceServer<Self> {
+        JobServiceServer::new(self.clone()).max_encoding_message_size(64 << 20)
     }
 
     pub async fn client(&self) -> Client {

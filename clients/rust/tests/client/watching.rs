@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use autopilot_client::{Error, Event, EventKind, JobState};
 use autopilot_proto::v1::progress_event::Kind;
@@ -108,19 +109,20 @@ async fn watches_that_nobody_reads_hold_their_server_back_and_no_other_call() {
     let client = server.client().await;
     let taken = Arc::new(AtomicUsize::new(0));
     let mut unread = Vec::new();
-    for _ in 0..40 {
-        server.watch(flood(&taken));
-        let mut events = client.watch("j").stream();
-        events.next().await.unwrap().unwrap();
-        unread.push(events);
-    }
-    // 40 windows of 256 KiB are twice what a connection holds by default.
-    while taken.load(Ordering::SeqCst) < 40 * 26 {
-        tokio::task::yield_now().await;
-    }
-    for _ in 0..20 {
+    let all = async {
+        for _ in 0..40 {
+            server.watch(flood(&taken));
+            let mut events = client.watch("j").stream();
+            events.next().await.unwrap().unwrap();
+            unread.push(events);
+        }
+        // 40 windows of 256 KiB are twice what a connection holds by default.
+        while taken.load(Ordering::SeqCst) < 40 * 26 {
+            tokio::task::yield_now().await;
+        }
         client.get("j").await.unwrap();
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(100), all).await.expect("the connection is held up");
     assert!(taken.load(Ordering::SeqCst) < 40 * 200, "{taken:?}");
     let next: Event = unread[0].next().await.unwrap().unwrap();
     assert_eq!(next.sequence, 2);
