@@ -47,6 +47,18 @@ async fn each_stored_event_is_seen_once_through_breaks() {
 }
 
 #[tokio::test]
+async fn a_break_that_ended_does_not_count_for_the_next() {
+    let server = Server::default();
+    let client = server.client().await;
+    for sequence in 1..=8 {
+        server.watch(stream::iter([Ok(batch([sequence], sequence)), broken()]));
+    }
+    // Together, and with pauses that double, the breaks would last longer.
+    let watch = client.watch("j").reconnect_for(Duration::from_secs(1));
+    assert_eq!(watch.stream().all().await.unwrap().len(), 8);
+}
+
+#[tokio::test]
 async fn an_error_that_will_not_pass_ends_the_watch() {
     let server = Server::default();
     let client = server.client().await;
