@@ -1,10 +1,12 @@
-"""Counts what the proof tried, and tells it at the end: the numbers of docs/proof.md come from there."""
+"""Counts what the proof tried, and tells it at the end, with its seed: the numbers of README.md come from there."""
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.proof.seed import SEED
 
 Tried = Callable[..., None]
 
@@ -39,6 +41,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"AUTOPILOT_PROOF_SEED={SEED}")
     counts = config.stash[_COUNTS]
     if counts:
         terminalreporter.section("what was tried, and how often")

@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -72,6 +73,11 @@ class ServerProcess:
     @property
     def log(self) -> Path:
         return self.folder / "server.log"
+
+    @property
+    def errors(self) -> list[str]:
+        """What its log tells of as an error, but that its database was away."""
+        return re.findall(r"^\S+ \[(?:error|critical) *\] (?!the database )(.*)", self.log.read_text(), re.MULTILINE)
 
     @property
     def pid(self) -> int:

@@ -76,7 +76,7 @@ class Scene:
         finally:
             lives.end()
         history.restarts = lives.starts - 1
-        found = check(history) | damage(server.database)
+        found = check(history) | damage(server)
         if found:
             history.save(server.folder / "history.jsonl")
         return Run(lives.died_at, history, found, server.folder)
@@ -97,7 +97,10 @@ class Scene:
         return workload
 
 
-def damage(database: Path) -> dict[str, list[str]]:
-    """What does not hold of a database."""
-    found = check_database(database)
-    return {"the database is whole": [f"{finding}" for finding in found]} if found else {}
+def damage(server: ServerProcess) -> dict[str, list[str]]:
+    """What does not hold of a server's database and of its log."""
+    found = {
+        "the database is whole": [f"{finding}" for finding in check_database(server.database)],
+        "the log tells of no error": server.errors,
+    }
+    return {what: violations for what, violations in found.items() if violations}

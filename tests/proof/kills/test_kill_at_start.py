@@ -62,7 +62,7 @@ def test_death_while_the_database_is_made(scene: Scene, made: ServerProcess, tri
     server.sabotage = None
     server.start()
     server.kill()
-    assert damage(server.database) == {}
+    assert damage(server) == {}
     assert schema(server.database) == schema(made.database)
 
 

@@ -134,6 +134,7 @@ class Workload:
         self._actors = actors
         self._accepted: list[str] = []
         self._unfinished = len(self._all_plans) + len(actors)
+        self._in_flight = 0
         self._lock = threading.Lock()
         self.finished = threading.Event()
         self._pool = ThreadPoolExecutor(12 + watchers + len(actors))
@@ -211,6 +212,11 @@ class Workload:
         """How many jobs and actors are not at their end."""
         return self._unfinished
 
+    @property
+    def in_flight(self) -> int:
+        """How many jobs were accepted, and are not at their end."""
+        return self._in_flight
+
     # --- what is done with jobs ---
 
     def _plan(self, job_id: str, parent: Path) -> _Plan:
@@ -258,6 +264,8 @@ class Workload:
     def _submit(self, plans: Sequence[_Plan]) -> None:
         for plan in plans:
             self._recorder.ask("SubmitJob", plan.request)
+            with self._lock:
+                self._in_flight += 1
             self._accepted.append(plan.job_id)
             self._waiting.put(plan)
 
@@ -270,6 +278,8 @@ class Workload:
             if not self._rests(plan):
                 self._waiting.put(plan)
                 continue
+            with self._lock:
+                self._in_flight -= 1
             if plan.follower is not None:
                 self._submit([plan.follower])
             self._one_less()

@@ -5,7 +5,6 @@ AUTOPILOT_PROOF_EXAMPLES sets how many histories, AUTOPILOT_PROOF_SEED which.
 
 import json
 import os
-import random
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
@@ -29,10 +28,10 @@ from tests.proof.model.histories import Histories
 from tests.proof.model.refusals import Refusal
 from tests.proof.model.talk import UNFINISHED_LIMIT, WATCHES, Talk
 from tests.proof.model.workflows import PLANS
+from tests.proof.seed import SEED
 from tests.proof.server import ServerProcess
 
 EXAMPLES = int(os.environ.get("AUTOPILOT_PROOF_EXAMPLES", "40"))
-SEED = int(os.environ.get("AUTOPILOT_PROOF_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 STEPS = 30
 
 # Rounds of histories, until nothing is missing.
@@ -74,12 +73,9 @@ def server_for(folder: Path, *more: object, **fields: Any) -> ServerProcess:
 
 def test_the_server_is_what_the_contract_says(server: ServerProcess, tmp_path: Path, tried: Tried) -> None:
     """Until each method has succeeded, and each reason has been given that can be."""
-    print(f"AUTOPILOT_PROOF_SEED={SEED}")
     counts: Counter[str] = Counter()
     Histories.server, Histories.folder, Histories.counts, Histories.numbers = server, tmp_path, counts, count()
-    for number, scene in enumerate(
-        (model_scenes.stopping, model_scenes.away, model_scenes.crowded, model_scenes.paged)
-    ):
+    for number, scene in enumerate(SCENES):
         gates = tmp_path / f"scene-{number}"
         gates.mkdir()
         talk = Talk(server, gates, counts, print)
@@ -149,6 +145,7 @@ def test_a_fault_of_the_program_is_told_by_its_id_alone(tmp_path: Path) -> None:
     refusal, log = refusal_of(caught.value), server.log.read_text()
     assert (refusal.code, refusal.reason, refusal.metadata.keys()) == ("INTERNAL", "INTERNAL_ERROR", {"error_id"})
     assert refusal.metadata["error_id"] in log
+    assert any(refusal.metadata["error_id"] in error for error in server.errors)
     assert "what nobody should see" in log
     assert "what nobody should see" not in str(caught.value)
 

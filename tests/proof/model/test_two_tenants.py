@@ -16,7 +16,8 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 from tests.proof.conftest import Tried
 from tests.proof.model.histories import Draw, Histories
 from tests.proof.model.talk import UNFINISHED_LIMIT, WATCHES, Talk
-from tests.proof.model.test_model import EXAMPLES, SEED, STEPS, server_for
+from tests.proof.model.test_model import EXAMPLES, STEPS, server_for
+from tests.proof.seed import SEED
 from tests.proof.server import ServerProcess
 
 TENANTS = ("", "other")
@@ -87,7 +88,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 def test_neither_of_two_tenants_sees_the_other(server: ServerProcess, tmp_path: Path, tried: Tried) -> None:
-    print(f"AUTOPILOT_PROOF_SEED={SEED}")
     counts: Counter[str] = Counter()
     TwoTenants.server, TwoTenants.folder, TwoTenants.counts, TwoTenants.numbers = server, tmp_path, counts, count()
     run_state_machine_as_test(

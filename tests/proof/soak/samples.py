@@ -8,19 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from autopilot.v1 import job_pb2
-
+from tests.proof.histories.checkers import UNFINISHED
 from tests.proof.soak.database import reading
 
 INTERVAL_SECONDS = 1.0
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_UNFINISHED = (
-    job_pb2.JOB_STATE_PENDING,
-    job_pb2.JOB_STATE_RUNNING,
-    job_pb2.JOB_STATE_INTERRUPTED,
-    job_pb2.JOB_STATE_CANCELLING,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +84,7 @@ class Sampler:
         sequences = {job_id: sequence for job_id, sequence, _ in rows}
         events = sum(max(0, sequence - self._sequences.get(job, 0)) for job, sequence in sequences.items())
         self._sequences = sequences
-        return len(rows), sum(1 for _, _, state in rows if state in _UNFINISHED), events
+        return len(rows), sum(1 for _, _, state in rows if state in UNFINISHED), events
 
 
 def resident_bytes(pid: int) -> int:

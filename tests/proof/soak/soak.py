@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from autopilot.v1 import job_pb2, job_service_pb2
+from autopilot.v1 import job_service_pb2
 
+from tests.proof.histories.checkers import UNFINISHED
 from tests.proof.histories.history import History
 from tests.proof.histories.recording import Recorder
 from tests.proof.load.workload import OPTIONS, outcomes, outcomes_of_followers, write_config
@@ -37,13 +38,6 @@ SERVER_OPTIONS = (
 
 _TOLD_EACH_SECONDS = 30
 _SPACE_SECONDS = 60
-
-_UNFINISHED = (
-    job_pb2.JOB_STATE_PENDING,
-    job_pb2.JOB_STATE_RUNNING,
-    job_pb2.JOB_STATE_INTERRUPTED,
-    job_pb2.JOB_STATE_CANCELLING,
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,12 +140,14 @@ class Soak:
     def _finish(self) -> None:
         """Nothing is unfinished; delete all, stop, and see what is left."""
         recorder = Recorder(self._server.address, History())
-        for job in list_all(recorder, job_service_pb2.JobFilter(states=_UNFINISHED)):
+        for job in list_all(recorder, job_service_pb2.JobFilter(states=UNFINISHED)):
             self._tally.complain("jobs_end_in_time", f"job {job.job_id} is {job.state} in the end")
         clear_all(recorder, self._tally.complain)
         recorder.close()
         self._wait_for_space()
         self._faults.terminate()
+        for what in self._server.errors:
+            self._tally.complain("log_tells_of_no_error", what)
         for what in left_behind(self._server.database):
             self._tally.complain("nothing_is_left_behind", what)
         for what in unsound(self._server.database):

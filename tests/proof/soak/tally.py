@@ -19,6 +19,7 @@ OWN_CHECKS = {
     "jobs_end_in_time": "every batch of jobs is finished in time",
     "clients_are_answered": "no client waits in vain, and none meets an error that it cannot explain",
     "server_stays_alive": "the server ends only when it is ended",
+    "log_tells_of_no_error": "the server's log tells of no error, but that its database was locked",
     "drains_end_well": "a server that is asked to stop ends with 0",
     "lists_are_right": "lists are ordered, without duplicates, and hold what was asked for",
     "deleted_is_gone": "jobs that were deleted or pruned are not found again",

@@ -11,6 +11,7 @@ import pytest
 from autopilot_server.storage.sqlite.migrations import migrate
 
 from tests.proof.conftest import Tried
+from tests.proof.seed import SEED
 from tests.proof.server import ServerProcess
 from tests.proof.soak.database import free_pages, left_behind, unsound
 from tests.proof.soak.faults import Faults
@@ -21,7 +22,6 @@ from tests.proof.soak.soak import Result, Soak
 from tests.proof.soak.tally import Tally
 
 SECONDS = float(os.environ.get("AUTOPILOT_PROOF_SOAK_SECONDS", "30"))
-SEED = int(os.environ.get("AUTOPILOT_PROOF_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 
 SAMPLE = Sample(
     at=0,
@@ -39,7 +39,6 @@ SAMPLE = Sample(
 
 
 def test_a_short_soak_holds(tmp_path: Path, tried: Tried) -> None:
-    print(f"AUTOPILOT_PROOF_SEED={SEED}")
     result = Soak(seconds=SECONDS, folder=tmp_path, seed=SEED).run()
     judge(result)
     write_report(result, tmp_path, command="pytest")
@@ -121,9 +120,21 @@ def test_a_file_that_grows_is_told(tmp_path: Path, growth_bytes: int, grows: boo
     assert bool(judged(tmp_path, samples, seconds=1200)["space_is_given_back"]) is grows
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(100, True), (300, False)])
+def test_memory_that_could_not_be_judged_is_not_told_as_good(tmp_path: Path, seconds: int, told: bool) -> None:
+    result = result_of(tmp_path, [replace(SAMPLE, at=at) for at in range(seconds)], seconds=seconds)
+    result.faults.restart_seconds.append(1.0)
+    write_report(result, tmp_path, command="pytest")
+    assert ("not judged: no process lived so long" in (tmp_path / "report.md").read_text()) is told
+
+
 def judged(folder: Path, samples: list[Sample], *, seconds: float) -> dict[str, int]:
+    result = result_of(folder, samples, seconds=seconds)
+    judge(result)
+    return result.tally.violations
+
+
+def result_of(folder: Path, samples: list[Sample], *, seconds: float) -> Result:
     tally = Tally(folder)
     faults = Faults(ServerProcess(folder), random.Random(1), tally.complain)
-    result = Result(seed=1, seconds=seconds, began=datetime.now(UTC), tally=tally, faults=faults, samples=samples)
-    judge(result)
-    return tally.violations
+    return Result(seed=1, seconds=seconds, began=datetime.now(UTC), tally=tally, faults=faults, samples=samples)
