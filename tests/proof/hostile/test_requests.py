@@ -14,7 +14,8 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.proof.conftest import Tried
-from tests.proof.hostile.victim import SEED, SERVICE, Victim, eventually, witness
+from tests.proof.hostile.victim import SERVICE, Victim, eventually, witness
+from tests.proof.seed import SEED
 
 Submit, List, Resume = job_service_pb2.SubmitJobRequest, job_service_pb2.ListJobsRequest, job_service_pb2.ResumeRequest
 Filter, Payload = job_service_pb2.JobFilter, job_pb2.Payload

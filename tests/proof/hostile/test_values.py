@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from tests.proof.conftest import Tried
 from tests.proof.hostile import odd_values
-from tests.proof.hostile.victim import SEED, examples
+from tests.proof.hostile.victim import examples
+from tests.proof.seed import SEED
 
 
 def strict(text: str) -> Any:

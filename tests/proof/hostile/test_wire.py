@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.proof.conftest import Tried
 from tests.proof.hostile import wire_mutations
-from tests.proof.hostile.victim import METHODS, SEED, Victim, examples, witness
+from tests.proof.hostile.victim import METHODS, Victim, examples, witness
+from tests.proof.seed import SEED
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,6 @@ SHORT = {"timeout": 1.0}
 
 def test_mutated_and_random_messages(victim: Victim, tried: Tried) -> None:
     """Every answer is one of the contract's, what was refused is not stored, and others are served meanwhile."""
-    print(f"AUTOPILOT_PROOF_SEED={SEED}")
 
     @seed(SEED)
     @examples(2)
