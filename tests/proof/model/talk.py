@@ -25,6 +25,12 @@ from tests.proof.server import ServerProcess
 UNFINISHED_LIMIT = 4
 WATCHES = 3
 
+# The contract's, where none is asked for.
+DEFAULT_PAGE_SIZE = 50
+
+# What the pages of a list hold.
+_ENTRIES = {"ListJobs": "jobs", "ListCheckpoints": "checkpoints", "ListWorkflows": "workflows"}
+
 Note = Callable[[str], None]
 
 
@@ -232,6 +238,8 @@ class Talk:
             following.page_token = page.next_page_token
             page = getattr(self.stub, method)(following, timeout=PATIENCE_SECONDS)
             pages.append(page)
+        for page in pages:
+            assert len(getattr(page, _ENTRIES[method])) <= (request.page_size or DEFAULT_PAGE_SIZE)
         return expected, pages
 
     # --- comparing ---
