@@ -76,6 +76,14 @@ BREAKS = (
         new="[(None, self._failed(error) and None)] * len(writes)",
         tests=("tests/storage/test_sqlite.py", "-k", "full_disk or foreign_writer"),
     ),
+    Break(
+        promise=1,
+        name="nothing-is-synced-at-a-commit",
+        file=f"{SQLITE}/connections.py",
+        old='        connection.execute("PRAGMA synchronous = FULL")\n',
+        new='        connection.execute("PRAGMA synchronous = NORMAL")\n',
+        tests=("tests/proof/storage/test_storage_faults.py", "-k", "disk_that_fails and sync and EIO and not pread"),
+    ),
     # --- 2 ---
     Break(
         promise=2,
