@@ -5,26 +5,51 @@
  *     FAILING_DISK_FILES   how the paths of these files begin
  *     FAILING_DISK_ORDER   a file with a line for each call that fails: CALL ERROR
  *                          CALL   pwrite, pread or sync
- *                          ERROR  EIO or ENOSPC; for pwrite also TORN: the half is written, and then EIO
+ *                          ERROR  EIO or ENOSPC; for pwrite also TORN: the half is written, and then EIO; for sync also
+ *                                 KEEP: it does not fail, and PATH.synced is what a power loss would leave of the file
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum fault { NONE, IO_ERROR, NO_SPACE, TORN };
+enum fault { NONE, IO_ERROR, NO_SPACE, TORN, KEEP };
+
+typedef ssize_t (*pwrite_call)(int, const void *, size_t, off64_t);
+typedef ssize_t (*pread_call)(int, void *, size_t, off64_t);
+typedef int (*sync_call)(int);
+
+static int find_path(int fd, char path[4096]) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, 4095);
+    path[length < 0 ? 0 : length] = 0;
+    return length > 0;
+}
 
 static int is_ours(int fd) {
     const char *files = getenv("FAILING_DISK_FILES");
-    char link[64], path[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (files == NULL || length < 0) return 0;
-    path[length] = 0;
-    return strncmp(path, files, strlen(files)) == 0;
+    char path[4096];
+    return files != NULL && find_path(fd, path) && strncmp(path, files, strlen(files)) == 0;
+}
+
+/* Reads by the descriptor that is there: closing another one of the file would drop SQLite's locks. */
+static void keep(int fd) {
+    pread_call read_some = (pread_call)dlsym(RTLD_NEXT, "pread64");
+    char path[4096], draft[4120], kept[4120], page[65536];
+    off64_t at = 0;
+    if (!find_path(fd, path)) return;
+    snprintf(draft, sizeof draft, "%s.draft", path);
+    snprintf(kept, sizeof kept, "%s.synced", path);
+    int copy = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (ssize_t size; (size = read_some(fd, page, sizeof page, at)) > 0; at += size)
+        if (write(copy, page, size) != size) abort();
+    close(copy);
+    if (rename(draft, kept) != 0) abort();
 }
 
 static enum fault ordered(int fd, const char *call) {
@@ -35,7 +60,10 @@ static enum fault ordered(int fd, const char *call) {
     FILE *file = order != NULL && access(order, F_OK) == 0 && is_ours(fd) ? fopen(order, "re") : NULL;
     while (file != NULL && fscanf(file, "%15s %15s", name, error) == 2) {
         if (strcmp(name, call) != 0) continue;
-        found = strcmp(error, "TORN") == 0 ? TORN : strcmp(error, "ENOSPC") == 0 ? NO_SPACE : IO_ERROR;
+        found = strcmp(error, "KEEP") == 0     ? KEEP
+                : strcmp(error, "TORN") == 0   ? TORN
+                : strcmp(error, "ENOSPC") == 0 ? NO_SPACE
+                                               : IO_ERROR;
     }
     if (file != NULL) fclose(file);
     errno = before;
@@ -46,10 +74,6 @@ static ssize_t failed(enum fault fault) {
     errno = fault == NO_SPACE ? ENOSPC : EIO;
     return -1;
 }
-
-typedef ssize_t (*pwrite_call)(int, const void *, size_t, off64_t);
-typedef ssize_t (*pread_call)(int, void *, size_t, off64_t);
-typedef int (*sync_call)(int);
 
 static ssize_t write_at(const char *name, int fd, const void *data, size_t size, off64_t offset) {
     pwrite_call real = (pwrite_call)dlsym(RTLD_NEXT, name);
@@ -66,7 +90,10 @@ static ssize_t read_at(const char *name, int fd, void *data, size_t size, off64_
 
 static int synced(const char *name, int fd) {
     enum fault fault = ordered(fd, "sync");
-    return fault == NONE ? ((sync_call)dlsym(RTLD_NEXT, name))(fd) : (int)failed(fault);
+    if (fault != NONE && fault != KEEP) return (int)failed(fault);
+    int done = ((sync_call)dlsym(RTLD_NEXT, name))(fd);
+    if (fault == KEEP && done == 0) keep(fd);
+    return done;
 }
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) { return write_at("pwrite", fd, data, size, offset); }

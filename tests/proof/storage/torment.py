@@ -49,10 +49,10 @@ class Torment:
         folder.mkdir()
         return TormentedServer(folder, config=self.config, options=OPTIONS)
 
-    def workload(self, server: TormentedServer) -> Workload:
+    def workload(self, server: TormentedServer, *, looks_into_the_database: bool = True) -> Workload:
         return Workload(
             address=server.address,
-            database=server.database,
+            database=server.database if looks_into_the_database else None,
             folder=self.folder,
             outcomes=self._expected,
             jobs=JOBS,
@@ -110,7 +110,7 @@ class Torment:
         """What must hold of every history."""
         if found := check(history):
             history.save(self.folder / "history.jsonl")
-        assert not found, self.folder
+        assert not found, f"{found} in {self.folder}"
 
 
 def quiet(server: TormentedServer) -> str:
