@@ -82,7 +82,7 @@ BREAKS = (
         file=f"{SQLITE}/connections.py",
         old='        connection.execute("PRAGMA synchronous = FULL")\n',
         new='        connection.execute("PRAGMA synchronous = NORMAL")\n',
-        tests=("tests/proof/storage/test_storage_faults.py", "-k", "disk_that_fails and sync and EIO and not pread"),
+        tests=("tests/proof/storage/test_torn_databases.py", "-k", "not_synced"),
     ),
     # --- 2 ---
     Break(
