@@ -202,13 +202,18 @@ def jobs_come_to_their_end(seen: Seen) -> Violations:
     """Every job ends as its undisturbed run does, or CANCELLED when somebody asked for that."""
     for job_id, log in seen.logs.items():
         job, trail = log.job, log.record.expected_trail
-        cancelled = any(call.method == "Cancel" for call in seen.calls_of.get(job_id, ()))
-        if job.state == CANCELLED and cancelled:
+        if job.state == CANCELLED and _was_to_be_cancelled(seen, job_id):
             continue
         if job.state != (FAILED if trail is None else SUCCEEDED):
             yield f"job {job_id} is {name(job.state)}: {job.error.message}"
         elif trail is not None and (given := json.loads(job.output.json_text)["trail"]) != list(trail):
             yield f"job {job_id} came to {given}, undisturbed it comes to {list(trail)}"
+
+
+def _was_to_be_cancelled(seen: Seen, job_id: str) -> bool:
+    """Whether a client asked for it, and for no Resume since."""
+    resumed = max((call.started for call in seen.answered(job_id, "Resume")), default=0)
+    return any(call.method == "Cancel" and call.ended > resumed for call in seen.calls_of.get(job_id, ()))
 
 
 # Why an attempt may have failed without an exception; requeued after a restart it has no error at all.

@@ -10,7 +10,7 @@ from typing import Any
 from autopilot.v1 import job_pb2, job_service_pb2
 
 from tests.proof.histories import checkers
-from tests.proof.histories.checkers import OWNED, RUNNING, SUCCEEDED, Checker, Log, finished_run
+from tests.proof.histories.checkers import CANCELLED, OWNED, RUNNING, SUCCEEDED, Checker, Log, finished_run
 from tests.proof.histories.history import Call, History, Message, Stream
 
 Plant = Callable[[History], None]
@@ -220,6 +220,17 @@ def a_job_comes_to_something_else(history: History) -> None:
     other = _changed(log.job)
     other.output.json_text = json.dumps(output)
     history.jobs[log.job_id] = replace(log.record, job=other.SerializeToString())
+
+
+@found_by(checkers.jobs_come_to_their_end)
+def a_job_that_was_resumed_ends_as_it_was_cancelled_before(history: History) -> None:
+    log = succeeded(history)
+    answered = job_service_pb2.ResumeResponse(job=log.job).SerializeToString()
+    history.calls += [
+        call_of(log.job_id, "Cancel", job_service_pb2.CancelRequest(job_id=log.job_id)),
+        call_of(log.job_id, "Resume", job_service_pb2.ResumeRequest(job_id=log.job_id), response=answered),
+    ]
+    set_job(history, log, state=CANCELLED)
 
 
 @found_by(checkers.restarts_cost_no_attempts)
