@@ -1,5 +1,5 @@
-import { connect as connectSocket } from "node:net";
-import type { SecureContextOptions } from "node:tls";
+import { connect as connectPlain, isIP, type Socket } from "node:net";
+import { connect as connectTls, type ConnectionOptions, type SecureContextOptions } from "node:tls";
 import { Code, ConnectError, createClient, type Client as Stub, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { bearer, checkToken, TokenFailure, type Token } from "./credentials.js";
@@ -121,19 +121,43 @@ function checkTimeout(timeoutMs: number): number {
 // Finds a dead connection within 80 s, where a call is open.
 const KEEPALIVE = { pingIntervalMs: 60_000, pingTimeoutMs: 20_000 };
 
+// As long as the other clients give a host to answer. The system's own minutes would keep a watch from its next try.
+const CONNECT_TIMEOUT_MS = 5_000;
+
 /** One connection, made when it is needed and made anew when it broke. */
 function sessions(address: string, tls: boolean | TlsOptions): Http2SessionManager {
-  const scheme = tls === false ? "http" : "https";
-  const given = typeof tls === "boolean" ? {} : tls;
-  const path = /^unix:(?:\/\/)?(.+)$/.exec(address)?.[1];
-  if (path === undefined) return new Http2SessionManager(url(scheme, address), KEEPALIVE, given);
-  if (scheme === "https") throw new TypeError("a unix socket is not for TLS");
-  return new Http2SessionManager("http://localhost", KEEPALIVE, { createConnection: () => connectSocket(path) });
+  const target = targetOf(address);
+  const authority = `${tls === false ? "http" : "https"}://${"path" in target ? "localhost" : address}`;
+  return new Http2SessionManager(authority, KEEPALIVE, { createConnection: () => socketTo(target, tls) });
 }
 
-function url(scheme: string, address: string): string {
-  const hostAndPort = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]@?#]+):\d{1,5}$/;
-  if (!hostAndPort.test(address))
-    throw new TypeError(`an address is "host:port" or "unix:path", not ${JSON.stringify(address)}`);
-  return `${scheme}://${address}`;
+type Target = { path: string } | { host: string; port: number };
+
+function targetOf(address: string): Target {
+  const path = /^unix:(?:\/\/)?(.+)$/.exec(address)?.[1];
+  if (path !== undefined) return { path };
+  const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.%]+)\]|([^\s:/[\]@?#]+)):(\d{1,5})$/.exec(address) ?? [];
+  const host = bracketed ?? plain;
+  if (host !== undefined && Number(port) < 2 ** 16) return { host, port: Number(port) };
+  throw new TypeError(`an address is "host:port" or "unix:path", not ${JSON.stringify(address)}`);
+}
+
+function socketTo(target: Target, tls: boolean | TlsOptions): Socket {
+  const socket = tls === false ? connectPlain(target) : connectTls({ ...tlsFor(target), ...(tls === true ? {} : tls) });
+  const timer = setTimeout(() => {
+    const message = `no connection within ${CONNECT_TIMEOUT_MS / 1000} s`;
+    socket.destroy(Object.assign(new Error(message), { code: "ETIMEDOUT" }));
+  }, CONNECT_TIMEOUT_MS);
+  for (const event of [tls === false ? "connect" : "secureConnect", "close"]) {
+    socket.once(event, () => {
+      clearTimeout(timer);
+    });
+  }
+  return socket;
+}
+
+function tlsFor(target: Target): ConnectionOptions {
+  const options = { ...target, ALPNProtocols: ["h2"] };
+  // An IP address is no name to ask for.
+  return "path" in target || isIP(target.host) !== 0 ? options : { ...options, servername: target.host };
 }

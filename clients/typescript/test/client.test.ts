@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { suite, test } from "node:test";
 import { PayloadFormat, View, type SubmitJobRequest } from "../src/contract.js";
-import { ClientClosedError, DeadlineExceededError, Omitted } from "../src/index.js";
-import { aborted, serving } from "./server.js";
+import { Client, ClientClosedError, DeadlineExceededError, Omitted } from "../src/index.js";
+import { aborted, FakeServer, serving } from "./server.js";
 
 suite("calls", () => {
   test("every option of submit is sent", async (context) => {
@@ -171,5 +174,19 @@ suite("calls", () => {
     await assert.rejects(client.get("j"), ClientClosedError);
     await assert.rejects(client.get("j"), ClientClosedError);
     await assert.rejects(client.submit("w"), ClientClosedError);
+  });
+
+  test("a server at a unix socket", async (context) => {
+    const folder = await mkdtemp(join(tmpdir(), "socket-"));
+    const path = join(folder, "s");
+    const server = new FakeServer({ getStatus: ({ jobId }) => ({ job: { jobId } }) });
+    await server.start({ path });
+    const client = new Client(`unix:${path}`);
+    context.after(async () => {
+      client.close();
+      server.close();
+      await rm(folder, { recursive: true });
+    });
+    assert.equal((await client.get("j")).jobId, "j");
   });
 });

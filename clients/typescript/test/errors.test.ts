@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { suite, test } from "node:test";
 import type { Message } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
@@ -82,5 +84,17 @@ suite("errors of calls", () => {
       assert.equal(error.code, "UNAVAILABLE");
       return true;
     });
+  });
+
+  test("a host that is silent while connecting is given up", async (context) => {
+    const silent = createServer(() => undefined);
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const client = new autopilot.Client(`127.0.0.1:${(silent.address() as AddressInfo).port}`, { tls: true });
+    context.after(() => {
+      client.close();
+      silent.close();
+    });
+    await assert.rejects(client.watch("j", { reconnectForMs: 0 }).next(), autopilot.ServerUnreachableError);
   });
 });

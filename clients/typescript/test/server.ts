@@ -28,8 +28,8 @@ export class FakeServer {
     });
   }
 
-  async start(port = 0): Promise<void> {
-    this.#server.listen(port, "127.0.0.1");
+  async start(place: { port: number } | { path: string } = { port: 0 }): Promise<void> {
+    this.#server.listen({ host: "127.0.0.1", ...place });
     await once(this.#server, "listening");
   }
 

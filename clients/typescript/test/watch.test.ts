@@ -154,7 +154,7 @@ suite("watch", () => {
     const { port } = first;
     first.close();
     await assert.rejects(client.get("j", { timeoutMs: 1 }));
-    await second.start(port);
+    await second.start({ port });
     assert.deepEqual(await sequences(watch), [2]);
   });
 
