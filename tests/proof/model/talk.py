@@ -1,6 +1,5 @@
 """Asks a server and the model the same, and holds the one to the other."""
 
-import contextlib
 import threading
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from google.protobuf import text_format
 
 from tests.proof.histories.checkers import FINISHED, INTERRUPTED, SUCCEEDED
 from tests.proof.histories.history import History
-from tests.proof.histories.recording import PATIENCE_SECONDS, TEXT, Recorder
+from tests.proof.histories.recording import PATIENCE_SECONDS, TEXT, Recorder, ended_with
 from tests.proof.model.compare import expected_of, move, outcome, refusal_of, still, told_of, value
 from tests.proof.model.jobs import Job, Point, top
 from tests.proof.model.model import Accepted, Model
@@ -67,11 +66,16 @@ class Talk:
             for job in jobs:
                 request = job_service_pb2.CancelRequest(job_id=job.job_id)
                 request.grace_period.FromSeconds(0)
-                # It may be over by now.
-                with contextlib.suppress(grpc.RpcError):
-                    self.stub.Cancel(request, timeout=PATIENCE_SECONDS)
+                self._cancel_if_unfinished(request)
             self.stub.PruneJobs(prune, timeout=PATIENCE_SECONDS)
         self._recorder.close()
+
+    def _cancel_if_unfinished(self, request: Any) -> None:
+        try:
+            self.stub.Cancel(request, timeout=PATIENCE_SECONDS)
+        except grpc.RpcError as error:
+            if ended_with(error)[1] not in ("JOB_STATE_CONFLICT", "JOB_NOT_FOUND"):
+                raise
 
     def _listed(self) -> list[Any]:
         request = job_service_pb2.ListJobsRequest(page_size=500, view=job_pb2.VIEW_FULL, payload_format=TEXT)

@@ -136,5 +136,8 @@ def where() -> str:
 
 
 def _first_failure(output: str) -> str:
-    found = re.search(r"^(?:FAILED|ERROR) \S*?([^/\s]+\.py::\S+(?: \S+\])?)", output, re.MULTILINE)
-    return found.group(1) if found else output.strip().splitlines()[-1]
+    found = re.search(r"^(FAILED|ERROR) \S*?([^/\s]+\.py::\S+(?: \S+\])?)", output, re.MULTILINE)
+    if found is None:
+        return output.strip().splitlines()[-1]
+    # A server that does not even start is a poor catch: people shall see it.
+    return found.group(2) if found.group(1) == "FAILED" else f"{found.group(2)}, outside the test itself"
