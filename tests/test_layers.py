@@ -16,7 +16,19 @@ OPENTELEMETRY = {"opentelemetry"}
 
 PARTS_OF_THE_APP = {
     *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *("access", "logs", "observer", "pulse", "metrics", "readiness", "reloading", "tracer", "traces", "audit"),
+    *(
+        "access",
+        "logs",
+        "observer",
+        "pulse",
+        "metrics",
+        "metrics_server",
+        "readiness",
+        "reloading",
+        "tracer",
+        "traces",
+        "audit",
+    ),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
@@ -31,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "readiness": set(),
     "reloading": {"readiness"},
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
+    "metrics_server": {"metrics", "jobs", *PROMETHEUS},
     "tracer": {"jobs", "storage"},
     "traces": {"tracer", "jobs", "storage", *OPENTELEMETRY},
     "access": {"jobs", "config", "owner_file"},

@@ -2,14 +2,22 @@
 
 import json
 import re
+import socket
 import sqlite3
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from autopilot_client import Client, JobNotFound, JobState
+from autopilot_server import metrics_server
+from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.metrics import Sources
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.promises.conftest import appears
@@ -107,6 +115,36 @@ def test_the_loops_lag_is_measured(server: Measured) -> None:
     for loop in ("server", "engine"):
         while not server.figure("autopilot_loop_lag_seconds_count", loop=loop):
             pass
+
+
+class Away:
+    """A store whose database is away."""
+
+    def job_counts(self) -> None:
+        raise StorageUnavailableError("away", retry_delay=1)
+
+
+def test_who_sends_half_a_request_holds_few_threads_and_none_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_server._Handler, "timeout", 0.5)
+    away: Any = Away()
+    sources = Sources(store=away, database=Path("none"), running_jobs=lambda: 0, abandoned_threads=lambda: 0)
+    server = metrics_server.MetricsServer(("127.0.0.1", 0), CollectorRegistry(), sources)
+    threads = threading.active_count()
+    halves = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(100)]
+    for half in halves:
+        with suppress(OSError):
+            half.send(b"GET /metrics")
+    assert threading.active_count() <= threads + metrics_server.MOST_REQUESTS
+    for half in halves:
+        with half, suppress(ConnectionError):
+            assert half.recv(100) == b""
+    while True:
+        # The last of them may have a thread still.
+        with suppress(ConnectionError, urllib.error.URLError):
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=60) as answer:
+                assert b"autopilot_database_up 0.0" in answer.read()
+            break
+    server.close()
 
 
 def test_an_address_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ from autopilot_server.engine.workflows import Registry, error_line
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.logs import log_moves
-from autopilot_server.metrics import Metrics, MetricsServer, Sources
+from autopilot_server.metrics import Metrics, Sources
+from autopilot_server.metrics_server import MetricsServer
 from autopilot_server.observer import Observer
 from autopilot_server.pulse import Pulse
 from autopilot_server.readiness import tell_supervisor

@@ -1,17 +1,15 @@
 """The server's figures, as Prometheus reads them. docs/metrics.md says what each means."""
 
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
+from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import SECOND, now
 from autopilot_server.observer import Loop, Observer
 from autopilot_server.storage.store import Store
@@ -108,10 +106,11 @@ class Sources:
     abandoned_threads: Callable[[], int]
 
 
-class _Looked(Collector):
+class Looked(Collector):
     """Figures that are looked up at each scrape."""
 
     def __init__(self, sources: Sources) -> None:
+        """From `sources`."""
         self._from = sources
 
     def collect(self) -> Iterator[Any]:
@@ -144,27 +143,3 @@ class _Looked(Collector):
         for name, path in (("database", self._from.database), ("log", Path(f"{self._from.database}-wal"))):
             family.add_metric([name], path.stat().st_size if path.exists() else 0)
         return family
-
-
-class MetricsServer:
-    """Serves a registry over HTTP, on threads of its own."""
-
-    def __init__(self, address: tuple[str, int], registry: CollectorRegistry, sources: Sources) -> None:
-        """Listen. StartupError when that cannot be."""
-        registry.register(_Looked(sources))
-        ProcessCollector(registry=registry)
-        host, port = address
-        try:
-            self._server, self._thread = start_http_server(port, host, registry)
-        except (OSError, socket.gaierror) as error:
-            why = error.strerror or error
-            raise StartupError(
-                f"cannot serve metrics on {host}:{port}: {why}; choose another --metrics-listen"
-            ) from None
-        self.port: int = self._server.server_address[1]
-
-    def close(self) -> None:
-        """Listen no longer."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
