@@ -1,6 +1,7 @@
 """Backups of a database that a server uses, what is checked of one, and what is refused."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from autopilot_client import Client, JobState
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.storage.sqlite.backup import back_up, restore
 from autopilot_server.storage.sqlite.check import INVARIANTS, check
+from autopilot_server.storage.sqlite.connections import connect
+from autopilot_server.storage.sqlite.migrations import migrate
 
 from tests.proof.server import ServerProcess
 from tests.storage.conftest import Box
@@ -68,6 +71,21 @@ def test_a_restored_backup_goes_on_with_what_was_not_finished(server: ServerProc
         assert client.get("done").output["items"] == ["done", "a", "b", "c"]
     server.kill()
     assert check(server.database) == []
+
+
+def test_a_new_database_is_for_its_owner(tmp_path: Path) -> None:
+    """With its log and the log's index, whatever the umask."""
+    path, before = tmp_path / "jobs.db", os.umask(0)
+    try:
+        migrate(path)
+        with closing(connect(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA user_version = 1")
+            connection.execute("COMMIT")
+            modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.glob("jobs.db*")}
+    finally:
+        os.umask(before)
+    assert modes == {"jobs.db": 0o600, "jobs.db-wal": 0o600, "jobs.db-shm": 0o600}
 
 
 def test_a_backup_is_for_its_owner_and_replaces_nothing(box: Box, tmp_path: Path) -> None:

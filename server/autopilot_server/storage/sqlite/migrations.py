@@ -1,6 +1,8 @@
 """The database's schema: numbered files, applied in order when a database is opened."""
 
+import os
 import sqlite3
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,8 +18,16 @@ def migrations() -> list[str]:
     return [(_FOLDER / name).read_text() for name in names]
 
 
+def _make_private(path: Path) -> None:
+    """Make a new file, for its owner only: it holds what jobs hold. SQLite gives its log the same mode."""
+    with suppress(OSError):
+        # It is there already; or it cannot be made, as SQLite is about to find out.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def migrate(path: Path) -> None:
     """Bring the database at `path` to this program's schema, making it when there is none. StartupError."""
+    _make_private(path)
     try:
         connection = connect(path, create=True)
         try:
