@@ -68,7 +68,7 @@ REPORT ?= soak-report
 soak: $(READY) ## Load and torment a server for MINUTES=5, and write a report to REPORT=soak-report
 	$(BIN)/python -m tests.proof.soak --minutes $(MINUTES) --report $(REPORT)
 
-mutations: $(READY) ## Break each promise in a copy of the code, and see the proof catch it
+mutations: $(READY) ## Break each promise in a copy of the code, and see a test catch each
 	$(BIN)/python -m tests.proof.mutations
 
 bench: $(READY) ## Measure, and print a table

@@ -1,267 +1,138 @@
-"""JSON in and out: exact where JSON is, and nothing that a workflow makes or a client sends breaks the conversion."""
+"""Whatever a workflow is called, returns, raises, reports or asks: its job ends as it should, and everybody can read of
+it, in both forms of payloads, by watch, by list and by the command line."""
 
-import itertools
+import io
 import json
-import math
-from typing import Any
+import subprocess
+from collections.abc import Iterator
 
 import pytest
-from autopilot.v1 import job_pb2
-from autopilot_server.api import payload
-from autopilot_server.api.schema_check import SchemaChecks
-from autopilot_server.engine.payloads import event_payload
-from autopilot_server.engine.reports import Report
-from autopilot_server.engine.serializer import StrictSerializer
-from autopilot_server.engine.values import MAX_DEPTH, NotJsonError, encodable, to_json
-from autopilot_server.jobs.job import Omitted, Payload
-from google.protobuf.json_format import MessageToDict
-from hypothesis import given, seed
-from hypothesis import strategies as st
+from autopilot.v1 import job_pb2, job_service_pb2
+from autopilot_client import Client
+from autopilot_client.cli.live import JobView
+from rich.console import Console
 
 from tests.proof.conftest import Tried
-from tests.proof.hostile import odd_values
-from tests.proof.hostile.victim import examples
-from tests.proof.seed import SEED
+from tests.proof.hostile import graphs
+from tests.proof.hostile.victim import HOSTILE_GRAPHS, Victim
+from tests.proof.server import AUTOPILOT
+
+# What moves a terminal's cursor, or worse. Lines have ends.
+CONTROLS = set(map(chr, [*range(10), *range(11, 32), *range(127, 160)]))
+
+FORMS = (job_pb2.PAYLOAD_FORMAT_JSON, job_pb2.PAYLOAD_FORMAT_JSON_TEXT)
 
 
-def strict(text: str) -> Any:
-    """JSON text read as RFC 8259 has it."""
-
-    def refuse(name: str) -> Any:
-        raise AssertionError(f"{name} is not JSON")
-
-    text.encode()
-    return json.loads(text, parse_constant=refuse)
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    victim = Victim(tmp_path_factory.mktemp("victim"), config=HOSTILE_GRAPHS, options=["--return-tracebacks"])
+    victim.seed()
+    yield victim
+    victim.close()
 
 
-def converted(value: Any) -> tuple[str | None, Payload]:
-    """A value as JSON text, None when it was refused, and as events show it."""
-    with odd_values.harmful():
-        try:
-            text = to_json(value)
-        except NotJsonError:
-            text = None
-        return text, event_payload(value, 1000)
+def run(victim: Victim, workflow: str, which: int = 0) -> job_pb2.Job:
+    """A job once it has ended, and everything that can be read of it was."""
+    policy = job_pb2.RetryPolicy(max_attempts=1)
+    job_id = victim.submit(workflow, text=json.dumps({"which": which}), retry_policy=policy)
+    job = victim.settled(job_id)
+    read_everything(victim, job_id, finished=job.state != job_pb2.JOB_STATE_INTERRUPTED)
+    return job
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal, and of the same types: true is not 1, 1 is not 1.0, -0.0 is not 0.0."""
-    return repr(one) == repr(other)
+def read_everything(victim: Victim, job_id: str, *, finished: bool) -> None:
+    for form in FORMS:
+        fields = {"payload_format": form, "view": job_pb2.VIEW_FULL}
+        victim.stub.GetStatus(job_service_pb2.GetStatusRequest(job_id=job_id, **fields), timeout=60)
+        victim.stub.ListJobs(job_service_pb2.ListJobsRequest(page_size=20, **fields), timeout=60)
+        victim.stub.ListCheckpoints(job_service_pb2.ListCheckpointsRequest(job_id=job_id, **fields), timeout=60)
+        request = job_service_pb2.WatchProgressRequest(job_id=job_id, payload_format=form, stop_when_caught_up=True)
+        events = [event for answer in victim.stub.WatchProgress(request, timeout=60) for event in answer.events]
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert events[-1].HasField("state_changed") or not finished
 
 
-# --- out: values of workflows ---
+@pytest.mark.parametrize("which", range(len(graphs.RAISED)))
+def test_exceptions(victim: Victim, which: int) -> None:
+    job = run(victim, "raises", which)
+    assert job.state == job_pb2.JOB_STATE_FAILED
+    # LangGraph keeps an exception's text with the state, and some of them cannot be.
+    assert job.error.reason in ("STEP_RAISED", "STATE_INVALID")
+    assert len(job.error.message) <= 4096
+    assert len(job.error.exception_type) <= 256
 
 
-@seed(SEED)
-@examples(3)
-@given(odd_values.ANYTHING)
-def test_whatever_a_workflow_returns_is_json_or_refused(tried: Tried, value: Any) -> None:
-    """to_json gives valid JSON, or says that it cannot; an event always gets something."""
-    tried(odd_values=1)
-    text, shown = converted(value)
-    assert text is None or strict(text) is not ...
-    if isinstance(shown, Omitted):
-        assert shown.size_bytes > 1000
-    else:
-        strict(shown)
-        assert len(shown.encode()) <= 1000
+@pytest.mark.parametrize("which", range(len(graphs.RETURNED)))
+def test_results(victim: Victim, which: int) -> None:
+    job = run(victim, "returns", which)
+    if job.state != job_pb2.JOB_STATE_SUCCEEDED:
+        assert job.state == job_pb2.JOB_STATE_FAILED
+        assert job.error.reason in ("STATE_INVALID", "OUTPUT_INVALID"), job.error
 
 
-@pytest.mark.parametrize("number", range(len(odd_values.HOSTILE)))
-@pytest.mark.parametrize("around", [lambda v: v, lambda v: {"a": [v]}, lambda v: odd_values.Model(inner=v)])
-def test_a_value_that_means_harm_is_shown_and_its_siblings_are_whole(number: int, around: Any) -> None:
-    text, shown = converted({"before": 1, "it": around(odd_values.HOSTILE[number]()), "behind": 2})
-    if text is None:
-        assert isinstance(shown, str)
-        assert "levels deep" in strict(shown)["error"]
-    else:
-        content = strict(text)
-        assert (content["before"], content["behind"]) == (1, 2)
-        assert len(text) < 100_000
-
-
-@seed(SEED)
-@examples(2)
-@given(odd_values.EXACT)
-def test_json_text_comes_back_as_it_was(tried: Tried, value: Any) -> None:
-    """From a client to a workflow, and back: every integer, every double, every character, the order of names."""
-    tried(round_trips=1)
-    text = payload.read(job_pb2.Payload(json_text=json.dumps(value)))
-    assert same(json.loads(text), value)
-    assert to_json(json.loads(text)) == text
-    written = payload.as_text(text)
-    assert written is not None
-    assert payload.read(written) == text
-
-
-def _expected(value: Any) -> Any:
-    """What the documentation says that a google.protobuf.Value loses."""
-    match value:
-        case bool() | None | str():
-            return value
-        case int() if abs(value) > 2**53 - 1:
-            return str(value)
-        case int() | float():
-            number = float(value)
-            return int(number) if number.is_integer() and abs(number) < 2**53 else number
-        case list():
-            return [_expected(item) for item in value]
-        case _:
-            return {key: _expected(item) for key, item in value.items()}
-
-
-@seed(SEED)
-@examples(1)
-@given(odd_values.EXACT)
-def test_a_protobuf_value_loses_what_is_documented_and_no_more(tried: Tried, value: Any) -> None:
-    tried(round_trips=1)
-    written = payload.as_value(to_json(value))
-    assert written is not None
-    if written.HasField("omitted"):
+@pytest.mark.parametrize("which", range(len(graphs.SCHEMAS)))
+def test_questions(victim: Victim, which: int) -> None:
+    """They are asked, and an answer is taken, or refused for what it is."""
+    job = run(victim, "asks", which)
+    if job.error.reason == "STATE_INVALID":
+        # A schema that cannot be stored.
+        assert which in (2, 4, 5)
         return
-    assert json.loads(payload.read(written)) == _expected(value)
-    # Any protobuf library can read it.
-    again = job_pb2.Payload.FromString(written.SerializeToString())
-    MessageToDict(again)
+    assert job.state == job_pb2.JOB_STATE_INTERRUPTED, job.error
+    answer = job_pb2.Payload(json_text=json.dumps("a" * 100_000 + "!"))
+    refused = victim.ask("Resume", job_service_pb2.ResumeRequest(job_id=job.job_id, answer=answer)).refused
+    assert refused == (which in (0, 4, 5)), which
 
 
-def test_depth_is_the_same_for_plain_values_and_others() -> None:
-    for depth in (MAX_DEPTH, MAX_DEPTH + 1, 300, 900, 5000):
-        plain, odd = odd_values.nested(depth), odd_values.nested(depth - 1)
-        for value in (plain, [odd_values.Model(), odd][1:]):
-            if depth <= MAX_DEPTH:
-                assert payload.as_value(to_json(value)) is not None
-            else:
-                with pytest.raises(NotJsonError):
-                    to_json(value)
+def test_reports(victim: Victim) -> None:
+    job = run(victim, "reports")
+    assert job.state == job_pb2.JOB_STATE_SUCCEEDED, job.error
+    assert job.progress.message == "last?"
 
 
-def test_an_iterator_is_shown_and_not_read() -> None:
-    numbers = iter([1, 2, 3])
-    for value in (numbers, odd_values.counting(), itertools.count()):
-        assert "__type__" in to_json([value])
-    assert next(numbers) == 1
+def test_names(victim: Victim) -> None:
+    job = run(victim, "odd_names")
+    assert job.state == job_pb2.JOB_STATE_SUCCEEDED, job.error
+    assert job.progress.completed_steps >= len(graphs.NAMES)
 
 
-@seed(SEED)
-@examples(1)
-@given(odd_values.ANYTHING)
-def test_a_checkpoint_restores_what_it_takes(tried: Tried, value: Any) -> None:
-    """The serializer refuses a value with an exception, or gives it back as the type that it was.
-
-    Lone surrogates have no form in UTF-8: LangGraph stores a question mark for each.
-    """
-    tried(odd_values=1)
-    serializer = StrictSerializer(allowed_msgpack_modules=None)
-    try:
-        stored = serializer.dumps_typed(value)
-    except Exception:
-        # Refused: the step fails.
-        return
-    restored = serializer.loads_typed(stored)
-    if type(value) in (int, str, float, bool, bytes):
-        assert same(restored, encodable(value) if isinstance(value, str) else value)
+def command_line(victim: Victim, *arguments: str) -> str:
+    command = [str(AUTOPILOT), arguments[0], "--server", victim.server.address, *arguments[1:]]
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    assert done.returncode in (0, 1, 3), done.stderr
+    assert b"Traceback" not in done.stderr
+    return done.stdout.decode()
 
 
-@pytest.mark.parametrize("fraction", [10**400, -(10**400), math.nan, math.inf, -0.5, 1.5, True, "1", None])
-def test_progress_that_is_no_fraction_is_data(fraction: Any) -> None:
-    report = Report.of({"progress": fraction, "message": "\ud800" * 5000}, step="s", task_id="t")
-    assert report.fraction is None
-    assert report.message == "?" * 1024
-    assert "progress" in report.data
+@pytest.mark.parametrize("workflow", ["odd_names", "reports", "raises"])
+def test_the_command_line_shows_it_and_no_text_moves_the_cursor(victim: Victim, workflow: str) -> None:
+    job_id = victim.submit(
+        workflow, text=json.dumps({"which": graphs.MOVES_THE_CURSOR}), retry_policy=job_pb2.RetryPolicy(max_attempts=1)
+    )
+    victim.settled(job_id)
+    for arguments in (["status", job_id], ["watch", job_id, "--no-follow"], ["list"]):
+        shown = command_line(victim, *arguments)
+        assert shown.strip()
+        assert not set(shown) & CONTROLS, arguments
 
 
-# --- in: JSON of clients ---
+@pytest.mark.parametrize("workflow", ["odd_names", "reports", "raises"])
+def test_the_terminal_s_view_moves_no_cursor_either(victim: Victim, workflow: str) -> None:
+    text, policy = json.dumps({"which": graphs.MOVES_THE_CURSOR}), job_pb2.RetryPolicy(max_attempts=1)
+    job_id = victim.submit(workflow, text=text, retry_policy=policy)
+    drawn = io.StringIO()
+    console = Console(file=drawn, width=100)
+    view = JobView(job_id, console)
+    with Client(victim.server.address) as client:
+        for event in client.watch(job_id):
+            view.take(event)
+            console.print(view.draw())
+    assert not set(drawn.getvalue()) & CONTROLS
 
 
-_ODD_JSON = st.one_of(
-    st.text(alphabet='[]{}",:\\u0d8/ \x00\t123456789eE+-.tfn', max_size=60),
-    odd_values.EXACT.map(json.dumps),
-    st.sampled_from(
-        ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "01", "1.", ".5", "+1", "0x1", "'a'", "\ufeff1"]
-    ),
-    st.sampled_from(
-        ['"\\ud800"', '{"\\udc00":1}', '"\\ud800\\ud800"', '{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '"\x01"']
-    ),
-    st.integers(60, 70).map(lambda depth: "[" * depth + "]" * depth),
-    st.integers(60, 70).map(lambda depth: '{"a":' * depth + "1" + "}" * depth),
-)
-
-
-@seed(SEED)
-@examples(4)
-@given(_ODD_JSON, st.integers(0, 30), st.sampled_from(["", "]", '"', "{", "\\"]))
-def test_json_of_a_client_is_read_or_refused(tried: Tried, text: str, at: int, more: str) -> None:
-    tried(odd_json_texts=1)
-    text = text[:at] + more + text[at:] if more else text
-    try:
-        read = payload.read(job_pb2.Payload(json_text=text))
-    except payload.PayloadError:
-        return
-    assert json.loads(text) == strict(read)
-    assert payload.read(job_pb2.Payload(json_text=read)) == read
-
-
-LONG = 200_000
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("[" * 65 + "]" * 65, "nested more than 64"),
-        ("[" * 1_000_000, "nested more than 64"),
-        ('{"a":' * 200_000, "nested more than 64"),
-        ("[" + "[]," * LONG + "[]]", None),
-        ('"' + "\\\\" * LONG + '"', None),
-        ('"' + '\\"[' * LONG + '"', None),
-        ("9" * 100_000, "too long"),
-        ("-" + "9" * 4301, "too long"),
-        ("[" + ",".join(["9" * 4300] * 200) + "]", None),
-        ("1" * 100_000 + ".5", "too large"),
-        ("{" + ",".join(f'"{n}":0' for n in range(LONG)) + f',"{LONG - 1}":0' + "}", "given twice"),
-        ('{"' + "x" * 1_000_000 + '":1,"' + "x" * 1_000_000 + '":1}', "given twice"),
-        ("1" + " " * 1_000_000 + "x", "not JSON"),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_json_that_is_made_to_take_long_does_not(text: str, complaint: str | None) -> None:
-    """All of it is linear: a square in it would take hours, and the test would never end."""
-    if complaint is None:
-        strict(payload.read(job_pb2.Payload(json_text=text)))
-        return
-    with pytest.raises(payload.PayloadError) as refused:
-        payload.parse(text)
-    assert complaint in str(refused.value)
-    assert len(str(refused.value)) < 300
-
-
-# --- the check of a client's value against a workflow's schema ---
-
-_CHECK = SchemaChecks()
-
-
-@pytest.mark.parametrize(
-    ("schema", "value", "fits"),
-    [
-        ({"pattern": "^(a+)+$"}, "a" * 100_000 + "!", False),
-        ({"pattern": "^(a|a)*$"}, "a" * 100_000, True),
-        ({"pattern": "(x+x+)+y"}, "x" * 100_000, False),
-        ({"patternProperties": {"^(a+)+$": {"type": "string"}}}, {"a" * 1000 + "!": 1, "aa": 1}, False),
-        ({"uniqueItems": True}, [[n] if n % 2 else {"n": n} for n in range(LONG)], True),
-        ({"uniqueItems": True}, [None, "a", 1, *range(LONG), {"a": 1, "b": 2}, {"b": 2, "a": 1}], False),
-        ({"pattern": "^(?=.*[0-9])[a-z0-9]+$"}, "abc", False),
-        ({"pattern": "^(?=.*[0-9])[a-z0-9]+$"}, "abc1", True),
-        ({"pattern": r"^(a)\1$"}, "aa", True),
-        ({"pattern": "("}, "refuses nothing", True),
-        ({"$ref": "#"}, "refuses nothing", True),
-        ({"$ref": "http://127.0.0.1:1/"}, "refuses nothing", True),
-        ({"type": "nonsense"}, 1, True),
-        ({"items": {"type": "string"}}, [1] * 100_000, False),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-def test_a_schema_s_check_takes_no_value_long(schema: Any, value: Any, fits: bool) -> None:
-    found = _CHECK.violations(json.dumps(value), json.dumps(schema), "input")
-    assert (not found) == fits
-    assert len(found) <= 16
-    assert all(len(violation.description) <= 200 for violation in found)
+def test_nothing_of_it_was_the_server_s_fault(victim: Victim, tried: Tried) -> None:
+    tried(hostile_jobs=len(victim.accepted))
+    log = victim.server.log.read_text()
+    assert "internal error" not in log
+    assert "Exception in callback" not in log
+    assert not victim.call("/grpc.health.v1.Health/Check", b"").refused

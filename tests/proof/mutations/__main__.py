@@ -1,4 +1,4 @@
-"""Make each break in a copy of the code, and see the proof catch it."""
+"""Make each break in a copy of the code, and see a test catch it."""
 
 import queue
 import sys

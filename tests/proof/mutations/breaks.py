@@ -347,7 +347,7 @@ BREAKS = (
         file=f"{API}/payload.py",
         old="text, parse_constant=_refuse_constant, parse_float",
         new="text, parse_float",
-        tests=("tests/proof/hostile/test_values.py", "-k", "json_of_a_client"),
+        tests=("tests/proof/hostile/test_conversions.py", "-k", "json_of_a_client"),
     ),
     # --- 8 ---
     Break(
@@ -388,6 +388,6 @@ BREAKS = (
         file=f"{API}/payload.py",
         old="    if is_deeper(text, MAX_DEPTH):\n",
         new="    if is_deeper(text, 1000 * MAX_DEPTH):\n",
-        tests=("tests/proof/hostile/test_values.py", "-k", "made_to_take_long"),
+        tests=("tests/proof/hostile/test_conversions.py", "-k", "made_to_take_long"),
     ),
 )
