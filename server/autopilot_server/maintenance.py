@@ -68,7 +68,7 @@ def check(database: str, encryption_key_file: str, as_json: bool) -> None:
     """Verify what must hold of a database, while its server may run, and say what to do where it does not.
 
     With keys also that everything encrypted can be decrypted; without them no database with encrypted content is
-    checked. Ends with 0 when everything holds, with 1 when something does not.
+    checked. Ends with 0 when everything holds, with 1 when something does not, with 2 when it could not be checked.
     """
     with reported():
         path = database_path(database)
