@@ -192,4 +192,5 @@ lowest: $(READY) ## Run the tests of the promises, the clients and the engine wi
 
 clean: ## Remove what the targets made
 	rm -rf clients/typescript/{node_modules,build,dist,readme/build,src/generated}
+	rm -rf clients/java/target
 	rm -rf $(VENV) $(GENERATOR) $(RELEASE) $(LOWEST) dist $(TOOLS) .demo .pytest_cache .mypy_cache .ruff_cache

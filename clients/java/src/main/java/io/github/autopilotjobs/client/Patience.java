@@ -43,9 +43,7 @@ final class Patience {
     if (now - brokenSince >= longestNanos) {
       throw error;
     }
-    if (!slept(pauseMillis(error), context)) {
-      throw error;
-    }
+    pause(pauseMillis(error), context);
   }
 
   /** Whether the log is there all the same. */
@@ -65,18 +63,15 @@ final class Patience {
     return Math.max(jittered, Math.min(asked, LONGEST_RETRY_DELAY_MILLIS));
   }
 
-  /** False when the thread was interrupted, which it still is then. */
-  private static boolean slept(long millis, Context context) {
+  /** When the context ends or the thread is interrupted meanwhile, the next try says so. */
+  private static void pause(long millis, Context context) {
     CountDownLatch ended = new CountDownLatch(1);
     Context.CancellationListener listener = cancelled -> ended.countDown();
     context.addListener(listener, Runnable::run);
     try {
-      // When the context ends, the next try says so.
       ended.await(millis, TimeUnit.MILLISECONDS);
-      return true;
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
-      return false;
     } finally {
       context.removeListener(listener);
     }

@@ -57,13 +57,6 @@ class CallsTest {
   }
 
   @Test
-  void largeRequestsAreRepeatedAsWell() {
-    service.refuse(Status.UNAVAILABLE);
-    client.submit("w", "x".repeat(2 << 20));
-    assertEquals(2, service.requests.size());
-  }
-
-  @Test
   void fiveTimesAndNoMore() {
     service.refuse(
         Status.UNAVAILABLE,

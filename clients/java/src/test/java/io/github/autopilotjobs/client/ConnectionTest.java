@@ -4,6 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.github.autopilotjobs.client.errors.ServerUnreachableException;
+import io.grpc.Grpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Server;
+import io.grpc.Status;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -31,6 +35,26 @@ class ConnectionTest {
     var list = (List<?>) read.get("a");
     assertEquals(1.0, list.get(0));
     assertEquals(Map.of("b", 0.5), list.get(4));
+  }
+
+  @Test
+  @Timeout(60)
+  void largeRequestsAreRepeatedAsWell() throws Exception {
+    try (var service = new FakeService()) {
+      service.refuse(Status.UNAVAILABLE);
+      // Over the network: within a process, gRPC does not count what it keeps for retries.
+      Server server =
+          Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
+              .addService(service)
+              .build()
+              .start();
+      try (var client = AutopilotClient.create("127.0.0.1:" + server.getPort())) {
+        client.submit("w", "x".repeat(2 << 20));
+      } finally {
+        server.shutdownNow();
+      }
+      assertEquals(2, service.requests.size());
+    }
   }
 
   @Test

@@ -16,6 +16,7 @@ import io.grpc.Context;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
 import java.util.NoSuchElementException;
@@ -190,6 +191,23 @@ class WatchTest {
     thread.interrupt();
     assertTrue(ended.get());
     service.cancelled.await();
+  }
+
+  @Test
+  void anInterruptEndsAPause() throws Exception {
+    // Each pause is longer than the one before: most of the time, it is one that is interrupted.
+    service.refuse(Collections.nCopies(50, Status.UNAVAILABLE).toArray(Status[]::new));
+    var ended = new CompletableFuture<CallCancelledException>();
+    Thread thread =
+        new Thread(
+            () ->
+                ended.complete(
+                    assertThrows(
+                        CallCancelledException.class, () -> sequences(client.watch("j")))));
+    thread.start();
+    service.called.await();
+    thread.interrupt();
+    assertEquals(Status.Code.CANCELLED, ended.get().code());
   }
 
   @Test
