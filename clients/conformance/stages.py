@@ -11,6 +11,7 @@ from typing import Any
 import trustme
 from autopilot_server.access.identity import Grant, Identity
 from autopilot_server.access.tokens import change_tokens, new_token
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from clients.conformance.fake import FakeServer
 from tests.proof.server import ServerProcess
@@ -73,7 +74,7 @@ class Stages:
             case "nobody":
                 with _nobody() as stage:
                     yield stage
-            case "shared" | "guarded" | "tls" as name:
+            case "shared" | "guarded" | "tls" | "mutual" as name:
                 yield self._once(name, _makers(name, self._folder / name))
             case _:
                 raise ValueError(f"there is no server {described!r}")
@@ -86,7 +87,7 @@ class Stages:
 
 def _makers(name: str, folder: Path) -> Any:
     folder.mkdir(exist_ok=True)
-    return {"shared": _serving, "guarded": _guarded, "tls": _encrypted}[name](folder)
+    return {"shared": _serving, "guarded": _guarded, "tls": _encrypted, "mutual": _mutual}[name](folder)
 
 
 @contextmanager
@@ -119,18 +120,37 @@ def _token(file: Path, rights: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _encrypted(folder: Path) -> Iterator[Stage]:
+def _encrypted(folder: Path, *options: str) -> Iterator[Stage]:
     """A server with TLS and tokens, for the name localhost."""
     authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    issued.private_key_pem.write_to_path(folder / "key.pem")
-    (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    pair = ("--tls-cert", str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem"))
-    with _guarded(folder, "--listen", "localhost:0", *pair) as stage:
+    cert, key = _issued(authority, folder / "server")
+    with _guarded(folder, "--listen", "localhost:0", "--tls-cert", cert, "--tls-key", key, *options) as stage:
         stage.address = f"localhost:{stage.address.rpartition(':')[2]}"
         stage.variables["ca"] = str(folder / "ca.pem")
         yield stage
+
+
+@contextmanager
+def _mutual(folder: Path) -> Iterator[Stage]:
+    """The same, for clients only that have a certificate, `cert` and `key`."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "clients.pem")
+    cert, key = _issued(authority, folder / "client")
+    with _encrypted(folder, "--tls-client-ca", str(folder / "clients.pem")) as stage:
+        stage.variables |= {"cert": cert, "key": key}
+        yield stage
+
+
+def _issued(authority: trustme.CA, name: Path) -> tuple[str, str]:
+    """A certificate for localhost and its key: two files."""
+    issued = authority.issue_cert("localhost")
+    cert, key = name.with_suffix(".pem"), name.with_suffix(".key")
+    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    # In the form that openssl writes today, and the only one that Java's TLS reads.
+    private = load_pem_private_key(issued.private_key_pem.bytes(), password=None)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return str(cert), str(key)
 
 
 @contextmanager
