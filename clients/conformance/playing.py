@@ -57,9 +57,9 @@ class Play:
 
     def play(self) -> None:
         """All steps. Failed, or DriverDied."""
-        if self._scenario.connect is not False:
-            self._step({"connect": {"address": "${address}", **self._scenario.connect}})
-        for number, step in enumerate(self._scenario.steps, 1):
+        connect = self._scenario.connect
+        first = [{"connect": {"address": "${address}", **connect}}] if connect is not False else []
+        for number, step in enumerate([*first, *self._scenario.steps], 1 - len(first)):
             try:
                 self._step(step)
             except Mismatch as mismatch:
