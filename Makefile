@@ -183,12 +183,12 @@ audit-dependencies: $(RELEASE_READY) ## Ask whether vulnerabilities are known of
 
 LOWEST := .venv-lowest
 
-lowest: $(READY) ## Run the tests of the promises, the clients and the engine with the oldest packages that are allowed
+lowest: $(READY) ## Run the tests that packages matter to with the oldest packages that are allowed
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --no-config --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[server]'
 	$(BIN)/uv pip freeze --python $(LOWEST)/bin/python --exclude-editable > $(LOWEST)/oldest.txt
 	$(BIN)/uv pip install --quiet --no-config --python $(LOWEST)/bin/python --constraint $(LOWEST)/oldest.txt --group dev
-	$(LOWEST)/bin/python -m pytest -q --numprocesses 2 --dist worksteal tests/promises tests/clients tests/engine
+	$(LOWEST)/bin/python -m pytest -q --numprocesses 2 --dist worksteal tests/promises tests/clients tests/engine tests/access tests/encryption tests/audit
 
 clean: ## Remove what the targets made
 	rm -rf clients/typescript/{node_modules,build,dist,readme/build,src/generated}

@@ -22,10 +22,10 @@ def _time(_context: click.Context, _parameter: click.Parameter, value: str | Non
         return None
     try:
         time = datetime.fromisoformat(value)
-    except ValueError:
+        # Without a zone: UTC, as all that the audit shows.
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter(f"{value!r} is no time: give it as 2026-11-25 or 2026-11-25T14:30:00Z") from None
-    # Without a zone: UTC, as all that the audit shows.
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -78,11 +78,15 @@ def _tell_damage(path: Path, number: int) -> None:
     click.echo(f"autopilot: {path}: line {number} is not whole, as after a kill or on a full disk", err=True)
 
 
+# What is known of each call. A line that somebody else wrote is shown as it is.
+_CALL = {"identity", "tenant", "credential", "peer", "method"}
+
+
 def _text(record: Record) -> str:
     match record["event"]:
-        case "request":
+        case "request" if record.keys() >= _CALL:
             parts = [_who(record), record["method"], _job(record), _outcome(record["answer"])]
-        case "refused":
+        case "refused" if record.keys() >= _CALL | {"code"}:
             parts = [_who(record), record["method"], _outcome(record)]
         case event:
             facts = {name: value for name, value in record.items() if name not in ("time", "event")}

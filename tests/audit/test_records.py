@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from autopilot_server.audit.records import joined
+from autopilot_server.audit.records import Wanted, joined, read_records
+from autopilot_server.audit_commands import audit
+from click.testing import CliRunner
 
 from tests.audit.conftest import records
 
@@ -129,3 +131,30 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
     assert "No such file" in show("--audit-file", tmp_path / "nowhere", code=2).stderr
     assert "is no time" in show("--audit-file", tmp_path / "nowhere", "--since", "soon", code=2).stderr
     assert "AUTOPILOT_AUDIT_FILE" in show("--help").stdout
+
+
+@pytest.mark.parametrize("left", [0.5, 0.97])
+def test_a_packed_file_that_is_cut_is_read_as_far_as_it_goes(files: tuple[Path, Path], left: float) -> None:
+    older, _ = files
+    packed = older.read_bytes()
+    older.write_bytes(packed[: int(len(packed) * left)])
+    damage: list[Path] = []
+    found = list(read_records(files, Wanted(), lambda path, _: damage.append(path)))
+    assert damage == [older]
+    assert [record["call"] for record in found if record["event"] == "request"][-2:] == ["c", "e"]
+
+
+def test_a_line_of_somebody_else_is_shown_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"time": "2026-11-25T00:00:00Z", "event": "request", "call": "x"}\n')
+    shown = CliRunner().invoke(audit, ["--audit-file", str(path)])
+    assert (shown.exit_code, shown.output) == (0, "2026-11-25T00:00:00Z  [request]  call x  answer None\n")
+
+
+def test_a_time_before_all_times_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "audit.jsonl").touch()
+    shown = CliRunner().invoke(
+        audit, ["--audit-file", str(tmp_path / "audit.jsonl"), "--since", "0001-01-01T00:00:00+14:00"]
+    )
+    assert shown.exit_code == 2
+    assert "is no time" in shown.output

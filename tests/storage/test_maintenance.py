@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from autopilot_client import Client, JobState
 from autopilot_server.jobs.errors import StartupError
+from autopilot_server.storage.sqlite import backup
 from autopilot_server.storage.sqlite.backup import back_up, restore
 from autopilot_server.storage.sqlite.check import INVARIANTS, check
 from autopilot_server.storage.sqlite.connections import connect
@@ -142,6 +143,31 @@ def test_a_damaged_or_newer_copy_does_not_replace_a_database(box: Box, tmp_path:
     with pytest.raises(StartupError, match="newer version"):
         restore(copy, database, replace=True)
     assert database.read_bytes() == before
+
+
+def test_a_restore_that_was_killed_is_not_taken_for_an_empty_database(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, copy = tmp_path / "jobs.db", tmp_path / "copy.db"
+    box.submit("j")
+    back_up(database, copy)
+    box.store.close()
+    set_aside = backup._set_aside
+
+    def killed(database: Path) -> Path:
+        set_aside(database)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "_set_aside", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(copy, database, replace=True)
+    assert not database.exists()
+    with pytest.raises(StartupError, match="restore it again"):
+        box.open()
+    restore(copy, database, replace=True)
+    box.open()
+    assert box.job("j").job_id == "j"
 
 
 def test_a_database_in_use_is_not_replaced(box: Box, tmp_path: Path) -> None:

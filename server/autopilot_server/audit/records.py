@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -78,13 +79,23 @@ def _own_of(answer: Record) -> Record:
 
 def _lines(files: Iterable[Path], on_damage: OnDamage) -> Iterator[Record]:
     for path in files:
-        with _opened(path) as file:
+        for number, data in _numbered(path, on_damage):
+            line = _line(data)
+            if line is not None:
+                yield line
+            elif data.strip():
+                on_damage(path, number)
+
+
+def _numbered(path: Path, on_damage: OnDamage) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    with _opened(path) as file:
+        try:
             for number, data in enumerate(file, start=1):
-                line = _line(data)
-                if line is not None:
-                    yield line
-                elif data.strip():
-                    on_damage(path, number)
+                yield number, data
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            # What follows cannot be unpacked.
+            on_damage(path, number + 1)
 
 
 def _opened(path: Path) -> BinaryIO:

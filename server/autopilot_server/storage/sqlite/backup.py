@@ -36,7 +36,7 @@ def restore(backup: Path, database: Path, *, replace: bool) -> Path | None:
     try:
         if database.exists() and not replace:
             raise StartupError(f"{database} exists already: --replace keeps it under another name")
-        fresh = database.with_name(database.name + ".restored")
+        fresh = _fresh(database)
         fresh.unlink(missing_ok=True)
         _copy(backup, fresh)
         kept = _set_aside(database) if database.exists() else None
@@ -45,6 +45,20 @@ def restore(backup: Path, database: Path, *, replace: bool) -> Path | None:
         return kept
     finally:
         lock.release()
+
+
+def require_no_half_restore(database: Path) -> None:
+    """StartupError when a restore was killed, whose database would be missing, or still be the old one."""
+    if (fresh := _fresh(database)).exists():
+        raise StartupError(
+            f"a backup was being restored to {database} when its process ended: restore it again with --replace, or "
+            f"remove {fresh} to go on without it"
+        )
+
+
+def _fresh(database: Path) -> Path:
+    """Where a restored database is before it replaces the one that is there."""
+    return database.with_name(database.name + ".restored")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ from autopilot_server.jobs.tenants import scoped
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite import deletion
+from autopilot_server.storage.sqlite.backup import require_no_half_restore
 from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.connections import Readers
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
@@ -85,6 +86,7 @@ class SqliteStore:
         self._clock = clock
         self._lock = ServerLock(path)
         try:
+            require_no_half_restore(path)
             migrate(path)
             register(path, sealer)
             self._file = DatabaseFile(path)
