@@ -237,3 +237,27 @@ impl StdError for CallError {
         self.status.source()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_broke_on_the_way_is_unreachable_and_a_deadline_that_tonic_kept_is_one() {
+        let with = |source: Arc<dyn StdError + Send + Sync>| {
+            let mut status = Status::cancelled("by tonic");
+            status.set_source(source);
+            Error::from(status)
+        };
+        assert!(matches!(with(Arc::new(tonic::TimeoutExpired(()))), Error::DeadlineExceeded(_)));
+        assert!(matches!(with(Arc::new(std::io::Error::other("reset"))), Error::ServerUnreachable(_)));
+        assert!(matches!(Error::from(Status::cancelled("by the server")), Error::CallFailed(_)));
+    }
+
+    #[test]
+    fn a_reason_of_another_domain_is_none() {
+        let details = tonic_types::ErrorDetails::with_error_info("JOB_NOT_FOUND", "example.com", HashMap::new());
+        assert!(Error::from(Status::with_error_details(Code::NotFound, "no", details)).reason().is_none());
+    }
+}
