@@ -145,6 +145,11 @@ def test_an_address_out_of_form_is_refused_first(place: Place, address: str) -> 
     assert line == f"cannot listen on {address!r}: give --listen as HOST:PORT, as 127.0.0.1:50051 or [::1]:50051"
 
 
+def test_an_unprotected_address_is_refused_before_anything_is_loaded(place: Place) -> None:
+    line = place.refused("--config", "missing.json", "--listen", "0.0.0.0:0")
+    assert line.startswith("will not listen on 0.0.0.0:0, which others can reach, without TLS")
+
+
 @pytest.mark.parametrize(
     ("host", "why"),
     [
@@ -155,7 +160,8 @@ def test_an_address_out_of_form_is_refused_first(place: Place, address: str) -> 
     ],
 )
 def test_a_host_that_is_not_this_machine_s(place: Place, host: str, why: str) -> None:
-    assert place.refused("--listen", f"{host}:0") == f"cannot listen on {host}:0: {why}; choose another with --listen"
+    line = place.refused("--listen", f"{host}:0", "--insecure")
+    assert line == f"cannot listen on {host}:0: {why}; choose another with --listen"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +175,7 @@ def test_a_port_in_use(place: Place, taken: str, wanted: str) -> None:
         pytest.skip(f"this machine has no {taken}")
     with other:
         address = f"{wanted}:{other.getsockname()[1]}"
-        line = place.refused("--listen", address)
+        line = place.refused("--listen", address, "--insecure")
     assert line == f"cannot listen on {address}: the port is in use; choose another with --listen"
 
 

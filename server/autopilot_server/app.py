@@ -2,12 +2,10 @@
 
 import asyncio
 import gc
-import importlib
 import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,23 +13,22 @@ from pathlib import Path
 import uuid_utils
 from prometheus_client import CollectorRegistry
 
-from autopilot_server.access.authenticators import Authenticator, Authenticators
-from autopilot_server.access.certificates import AnyCertificate
-from autopilot_server.access.oidc import JwtBearer, Provider, ProviderKeys
-from autopilot_server.access.tokens import TokenFile
+from autopilot_server.access.callers import Callers
 from autopilot_server.api.events import encode_event
-from autopilot_server.api.listening import listen_address
+from autopilot_server.api.health import Health
+from autopilot_server.api.listening import check_protection, listen_address
 from autopilot_server.api.server import ApiServer
 from autopilot_server.audit.journal import Journal
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
+from autopilot_server.engine.allowed_classes import check_classes
 from autopilot_server.engine.clockwork import Deadlines, Pruner
 from autopilot_server.engine.engine import Engine
 from autopilot_server.engine.memory import Memory, open_memory
 from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.serializer import allowed_types, checkpoint_serializer
 from autopilot_server.engine.values_reader import ValuesReader
-from autopilot_server.engine.workflows import Registry, error_line
+from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.logs import log_moves
@@ -88,23 +85,22 @@ class App:
         StartupError, with one line for the operator, when any of it cannot be done.
         """
         # First what is told at once: the workflows take a while to load.
-        listen_address(settings.listen)
+        check_protection(settings)
         if settings.metrics_listen:
             listen_address(settings.metrics_listen, "--metrics-listen")
         database_path(settings.database)
         # Before the workflows, whose own spans are to go the same way.
         tracer = _tracer(settings)
-        tokens, provider_keys = _token_file(settings), _provider_keys(settings)
-        authenticators = _authenticators(settings, tokens, provider_keys)
+        callers = Callers(settings)
         # Before the workflows: they find no key in the environment.
         keys = given_keys(settings.encryption_key_file)
         sealer = None if keys is None else Sealer(keys)
         allowed = allowed_types(settings.allowed_types)
         registry = Registry.load(Path(settings.config))
-        _check_classes(allowed or ())
+        check_classes(allowed or ())
         serde = checkpoint_serializer(allowed, sealer)
         doorbell = Doorbell()
-        health = _Health(asyncio.get_running_loop())
+        health = Health(asyncio.get_running_loop())
         measured = CollectorRegistry()
         observer = Metrics(measured)
         store = open_store(
@@ -126,7 +122,7 @@ class App:
                 store=store,
                 doorbell=doorbell,
                 read_values=reader.read,
-                authenticators=authenticators,
+                authenticators=callers.authenticators,
                 observer=observer,
                 tracer=tracer,
                 journal=journal,
@@ -158,7 +154,7 @@ class App:
             store.close()
             raise
         engine.start()
-        reloads.start(_reloadables(tokens, provider_keys, api.certificates))
+        reloads.start(_reloadables(callers.tokens, callers.provider_keys, api.certificates))
         app = cls(
             settings=settings,
             store=store,
@@ -197,26 +193,7 @@ class App:
             self._tasks.append(task)
 
 
-class _Health:
-    """Passes the word of what the server cannot do without on to the API, from its threads to the server's loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._away: set[str] = set()
-        self.api: ApiServer | None = None
-
-    def changed(self, part: str, healthy: bool) -> None:
-        if healthy:
-            log.info("the %s is back", part)
-        self._loop.call_soon_threadsafe(self._tell, part, healthy)
-
-    def _tell(self, part: str, healthy: bool) -> None:
-        (self._away.discard if healthy else self._away.add)(part)
-        if self.api is not None:
-            self.api.set_healthy(not self._away)
-
-
-def _journal(settings: Settings, health: _Health) -> Journal | None:
+def _journal(settings: Settings, health: Health) -> Journal | None:
     """The audit that the settings name. StartupError."""
     if not settings.audit_file:
         return None
@@ -252,62 +229,9 @@ def _tracer(settings: Settings) -> Tracer:
     return OpenTelemetryTracer(version("autopilot-jobs"))
 
 
-def _token_file(settings: Settings) -> TokenFile | None:
-    """The one that the settings name. StartupError."""
-    return TokenFile(Path(settings.token_file)) if settings.token_file else None
-
-
-def _provider_keys(settings: Settings) -> ProviderKeys | None:
-    """Those of the provider that the settings name. StartupError."""
-    if not settings.oidc_issuer and not settings.oidc_audience:
-        return None
-    for name, value in (("--oidc-issuer", settings.oidc_issuer), ("--oidc-audience", settings.oidc_audience)):
-        if not value:
-            # Without an audience, whatever the provider signed for any service would be taken.
-            raise StartupError(f"--oidc-issuer and --oidc-audience go together: {name} is missing")
-    return ProviderKeys(settings.oidc_issuer)
-
-
-def _authenticators(settings: Settings, tokens: TokenFile | None, provider_keys: ProviderKeys | None) -> Authenticators:
-    found: list[Authenticator] = []
-    if tokens is not None:
-        found.append(tokens)
-    if provider_keys is not None:
-        provider = Provider(
-            issuer=settings.oidc_issuer,
-            audience=settings.oidc_audience,
-            tenant_claim=settings.oidc_tenant_claim,
-            grants_claim=settings.oidc_grants_claim,
-        )
-        found.append(JwtBearer(provider, provider_keys))
-    if not found and settings.tls_client_ca:
-        found.append(AnyCertificate())
-    return Authenticators(found)
-
-
 def _reloadables(*parts: Reloadable | None) -> list[Reloadable]:
     """Those that this server has."""
     return [part for part in parts if part is not None]
-
-
-def _check_classes(allowed: Sequence[tuple[str, str]]) -> None:
-    """Refuse, with StartupError, what checkpoints could not hold although the setting allows it.
-
-    Only once the workflows are loaded: the classes may be theirs.
-    """
-    for module, name in allowed:
-        where = f"--allowed-types {module}:{name}"
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except (Exception, SystemExit) as error:
-            # Whatever the user's module raises while it is imported.
-            log.debug("cannot import %s", module, exc_info=error)
-            raise StartupError(f"{where}: cannot import {module}: {error_line(error)}") from error
-        if not isinstance(found, type):
-            raise StartupError(f"{where}: the module has no class {name!r}; give a class as module:Class")
-        # A checkpoint names the place of the definition.
-        if (found.__module__, found.__name__) != (module, name):
-            raise StartupError(f"{where}: the class is defined elsewhere: give {found.__module__}:{found.__name__}")
 
 
 async def _recover(store: Store, settings: Settings, observer: Observer, tracer: Tracer) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 from autopilot_client import Client, ServerUnreachable, tls_credentials
-from autopilot_server.api.listening import check_listening
+from autopilot_server.api.listening import check_protection
 from autopilot_server.api.tls import Certificates
 from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import StartupError
@@ -170,13 +170,13 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(files:
 def test_loopback_may_be_served_bare(host: str) -> None:
     if host == "[::1]" and not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
-    check_listening(Settings(listen=f"{host}:0"))
+    check_protection(Settings(listen=f"{host}:0"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])  # noqa: S104 - what is to be refused
 def test_what_others_can_reach_needs_tls_and_credentials(host: str) -> None:
     def listen(**settings: object) -> None:
-        check_listening(Settings(listen=f"{host}:0", **settings))  # type: ignore[arg-type]
+        check_protection(Settings(listen=f"{host}:0", **settings))  # type: ignore[arg-type]
 
     for settings, missing in (
         ({}, "without TLS (--tls-cert, --tls-key) and credentials"),

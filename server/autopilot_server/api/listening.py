@@ -24,19 +24,27 @@ def listen_address(text: str, flag: str = "--listen") -> tuple[str, int]:
     return host, int(port)
 
 
-def check_listening(settings: Settings) -> None:
-    """Refuse, with StartupError, an address that cannot be used, or that others reach without TLS and credentials."""
-    host, port = listen_address(settings.listen)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, UnicodeError):
-        raise _refused(settings.listen, f"the host {host!r} is not known") from None
-    addresses: list[_Address] = [(family, address) for family, _, _, _, address in found]
-    if (obstacle := _obstacle(addresses)) is not None:
-        raise _refused(settings.listen, obstacle)
+def check_protection(settings: Settings) -> None:
+    """Refuse, with StartupError, an address that is none, or that others reach without TLS and credentials."""
+    addresses = _addresses(settings.listen)
     exposed = not all(ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for _, address in addresses)
     if exposed and not settings.insecure:
         _require_protection(settings)
+
+
+def check_free(address: str) -> None:
+    """Refuse, with StartupError, an address that something else uses, or that is not this machine's."""
+    if (obstacle := _obstacle(_addresses(address))) is not None:
+        raise _refused(address, obstacle)
+
+
+def _addresses(text: str) -> list[_Address]:
+    host, port = listen_address(text)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise _refused(text, f"the host {host!r} is not known") from None
+    return [(family, address) for family, _, _, _, address in found]
 
 
 def _refused(address: str, why: str) -> StartupError:

@@ -16,7 +16,7 @@ from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import CredentialsInterceptor
 from autopilot_server.api.errors import ErrorInterceptor
 from autopilot_server.api.hub import Hub
-from autopilot_server.api.listening import check_listening
+from autopilot_server.api.listening import check_free
 from autopilot_server.api.service import JobService, ReadValues
 from autopilot_server.api.tls import Certificates
 from autopilot_server.api.tracing import TraceInterceptor
@@ -119,7 +119,7 @@ class ApiServer:
     async def start(self) -> int:
         """Listen. The port. StartupError when the address cannot be used."""
         address = self._settings.listen
-        check_listening(self._settings)
+        check_free(address)
         bound = self._add_port(self._server, address)
         if not bound:
             raise StartupError(
