@@ -31,7 +31,7 @@ BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup demo test conformance test-clients proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
+.PHONY: help setup demo test test-operations conformance test-clients proof mutations soak bench lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,11 +49,20 @@ $(READY): pyproject.toml $(LOCKS)/dev.txt
 demo: $(READY) ## Show a job that outlives two kill -9 of its server
 	$(BIN)/python examples/demo.py
 
-test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal --ignore=tests/proof --ignore=tests/toolchains
+# What operators do to whole servers, and what is around them: most of it is starting processes.
+OPERATIONS := access audit encryption traces test_start_up.py test_draining.py test_reloading.py test_upgrade_procedure.py \
+	test_deploy.py test_logs.py test_metrics.py test_supply_chain.py
+ELSEWHERE := proof toolchains $(OPERATIONS)
+PYTEST = $(BIN)/python -m pytest -q --numprocesses 2 --dist
+
+test: $(READY) ## Run the tests of the promises, the contract, the engine, the store, the Python client and the examples
+	$(PYTEST) worksteal $(ELSEWHERE:%=--ignore=tests/%) tests
+
+test-operations: $(READY) ## Run the tests of what operators do: credentials, audit, encryption, traces, logs, metrics, start and end
+	$(PYTEST) worksteal $(OPERATIONS:%=tests/%)
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile tests/proof
+	$(PYTEST) loadfile tests/proof
 
 conformance: $(READY) ## Play the scenarios of clients/conformance with every client whose toolchain is there
 	$(BIN)/python -m clients.conformance

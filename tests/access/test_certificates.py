@@ -15,10 +15,10 @@ import grpc.aio
 import pytest
 from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 from autopilot_server.access.authenticators import Presented
+from autopilot_server.access.callers import Callers
 from autopilot_server.access.certificates import AnyCertificate, CertificateNameError, certificate_name
 from autopilot_server.access.identity import EVERYBODY, Grant, Identity
 from autopilot_server.access.tokens import TokenFile, change_tokens, new_certificate, new_token, read_tokens
-from autopilot_server.app import _authenticators
 from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import CredentialsInvalidError
 
@@ -225,7 +225,7 @@ def test_a_server_that_only_knows_authorities_knows_any_certificate() -> None:
         (Settings(tls_client_ca="ca.pem"), AnyCertificate),
         (Settings(), type(None)),
     ):
-        found = _authenticators(settings, None, None)
+        found = Callers(settings).authenticators
         assert type(next(iter(found._authenticators), None)) is kind_
 
 
