@@ -41,8 +41,8 @@ class StatementTally:
 
         start, started = App.start, threading.Event()
 
-        async def start_and_tell(settings: Any) -> App:
-            app = await start(settings)
+        async def start_and_tell(*given: Any) -> App:
+            app = await start(*given)
             started.set()
             return app
 
