@@ -465,7 +465,8 @@ def a_stream_tells_of_something_else_than_the_log(history: History) -> None:
 
 @found_by(checkers.streams_agree_with_the_log)
 def a_stream_told_of_an_event_that_is_lost(history: History) -> None:
-    seen = {stream.job_id for stream in history.streams if stream.end == "OK" and stream.messages}
+    told = [(stream.job_id, message.parsed().events) for stream in history.streams for message in stream.messages]
+    seen = {job_id for job_id, events in told if any(e.state_changed.to == SUCCEEDED for e in events)}
     log = next(log for log in logs(history) if log.job_id in seen and log.job.state == SUCCEEDED)
     set_log(history, log, log.events[:-1], renumber=True)
 
