@@ -144,8 +144,10 @@ $(TOOLS)/grpcurl/.ready: Makefile
 	GOBIN=$(abspath $(TOOLS)/grpcurl) go install $(GRPCURL)
 	@touch $@
 
+# What was compiled for another checkout of this machine is taken from there, where Cargo is told to keep it.
 $(TOOLS)/rust/.ready: Makefile
-	cargo install --quiet --debug --locked --root $(TOOLS)/rust $(PROTOC_GEN_RUST)
+	cargo install --quiet --debug --locked --root $(TOOLS)/rust \
+		$(if $(CARGO_BUILD_BUILD_DIR),--target-dir $(CARGO_BUILD_BUILD_DIR)/install) $(PROTOC_GEN_RUST)
 	@touch $@
 
 check-generated: generate ## Fail when the checked-in code is not what the contract generates

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,8 +59,7 @@ class Language:
 
     def _carry_out(self, commands: tuple[tuple[str, ...], ...]) -> None:
         for command in commands:
-            print(f"{self.name}: {' '.join(command)}", file=sys.stderr, flush=True)
-            subprocess.run(filled(command), cwd=self.folder, check=True, stdout=sys.stderr)
+            carry_out(self, command)
 
 
 def languages() -> dict[str, Language]:
@@ -88,6 +88,27 @@ def _read(file: Path) -> Language:
         test=tuple(tuple(command) for command in described["test"]),
         example=Example(example["file"], tuple(example["run"])) if example else None,
     )
+
+
+def carry_out(language: Language, command: tuple[str, ...], *, seconds: float | None = None) -> None:
+    """Run a command in the language's folder, and show in one piece what it said: others may run beside it.
+
+    CalledProcessError, TimeoutExpired.
+    """
+    began = time.monotonic()
+    done = subprocess.run(
+        filled(command),
+        cwd=language.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        timeout=seconds,
+    )
+    title = f"{language.name}: {' '.join(command)} ({time.monotonic() - began:.0f} s)"
+    print(f"{title}\n{done.stdout}", end="", file=sys.stderr, flush=True)
+    done.check_returncode()
 
 
 def filled(command: tuple[str, ...]) -> list[str]:

@@ -1,11 +1,9 @@
 """The examples of the clients' READMEs run, word for word, against a real server."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from clients.conformance.drivers import Language, filled
+from clients.conformance.drivers import Language, carry_out
 from tests.proof.server import ServerProcess
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello" / "langgraph.json"
@@ -23,8 +21,7 @@ def run_example(language: Language, folder: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(program.replace(ADDRESS, server.address))
     try:
-        command = filled(language.example.run)
-        subprocess.run(command, cwd=language.folder, check=True, stdout=sys.stderr, timeout=300)
+        carry_out(language, language.example.run, seconds=300)
     finally:
         file.unlink()
         server.close()

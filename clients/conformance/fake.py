@@ -11,10 +11,15 @@ as-value          an output as google.protobuf.Value instead of as text
 unknown-event     WatchProgress: an event of the future between two known ones
 overlaps-…        WatchProgress: three streams that break, and overlap; see `_overlapping`
 breaks-CODE-…     WatchProgress: ends with CODE after event 1, and goes on when it is asked again
+asks-SECONDS-…    WatchProgress: RESOURCE_EXHAUSTED with a RetryInfo after event 1, and goes on when it is asked again
+ticks-COUNT-…     WatchProgress: an event each tenth of a second, from where it is asked to go on
+endless-…         WatchProgress: event 1, and nothing more
+slow-…            answers after a second
 anything else     a PENDING job; of a watch one event and the end
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,11 +60,14 @@ Answers = Iterator[bytes]
 class FakeServer:
     """Serves on a free port of this machine, and keeps what it was asked."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, *options: tuple[str, int]) -> None:
+        """Serve, with gRPC's `options`."""
+        self._changed = threading.Condition()
         self._seen: list[tuple[str, dict[str, Any]]] = []
         self._counts: Counter[str] = Counter()
-        self._server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.so_reuseport", 0)])
+        self._asked_at: dict[str, float] = {}
+        self._gone: set[str] = set()
+        self._server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.so_reuseport", 0), *options])
         handlers = {name: self._handler(name) for name in METHODS}
         service = grpc.method_handlers_generic_handler("autopilot.v1.JobService", handlers)
         self._server.add_generic_rpc_handlers((service,))
@@ -71,8 +79,13 @@ class FakeServer:
 
     def seen(self, method: str, job_id: str) -> list[dict[str, Any]]:
         """The requests of a method for a job."""
-        with self._lock:
+        with self._changed:
             return [request for name, request in self._seen if name == method and request.get("job_id", "") == job_id]
+
+    def wait_until_gone(self, job_id: str, timeout: float) -> bool:
+        """Wait until whoever watched an endless job has ended the call."""
+        with self._changed:
+            return self._changed.wait_for(lambda: job_id in self._gone, timeout)
 
     def _handler(self, name: str) -> Any:
         request_class = getattr(job_service_pb2, METHODS[name].input_type.name)
@@ -101,11 +114,22 @@ class FakeServer:
             case "unavailable" if call <= 2:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
             case "silent":
-                _until_gone(context)
-        if method == "WatchProgress":
-            yield from _watch(job_id, call, context)
+                _rest(context, 60)
+            case "slow":
+                _rest(context, 1)
+        if kind == "endless":
+            yield from self._endless(job_id, context)
+        elif method == "WatchProgress":
+            yield from _watch(request, call, context)
         else:
             yield _answer(method, job_id)
+
+    def _endless(self, job_id: str, context: grpc.ServicerContext) -> Answers:
+        yield _batch(_event(1))
+        if _rest(context, 60):
+            with self._changed:
+                self._gone.add(job_id)
+                self._changed.notify_all()
 
     def _note(self, method: str, request: Message, context: grpc.ServicerContext) -> int:
         """Keep what was asked: how often it was, for this job."""
@@ -115,7 +139,10 @@ class FakeServer:
         noted["$seconds"] = remaining if remaining is not None and remaining < 1e9 else None
         noted["$authorization"] = metadata.get("authorization", "")
         key = f"{method} {noted.get('job_id', '')}"
-        with self._lock:
+        now = time.monotonic()
+        with self._changed:
+            noted["$after"] = now - self._asked_at.get(key, now)
+            self._asked_at[key] = now
             self._seen.append((method, noted))
             self._counts[key] += 1
             return self._counts[key]
@@ -152,12 +179,21 @@ def _varint(number: int) -> bytes:
 # --- watches ---
 
 
-def _watch(job_id: str, call: int, context: grpc.ServicerContext) -> Answers:
-    kind, code, *_ = [*job_id.split("-"), ""]
+def _watch(request: Any, call: int, context: grpc.ServicerContext) -> Answers:
+    job_id = request.job_id
+    kind, said, *_ = [*job_id.split("-"), ""]
     if kind == "breaks":
         yield _batch(_event(call))
         if call == 1:
-            context.abort(grpc.StatusCode[code], "broken")
+            context.abort(grpc.StatusCode[said], "broken")
+    elif kind == "asks":
+        yield _batch(_event(call))
+        if call == 1:
+            _refuse(context, _asking(float(said)))
+    elif kind == "ticks":
+        for sequence in range(request.after_sequence + 1, int(said) + 1):
+            _rest(context, 0.1)
+            yield _batch(_event(sequence))
     elif kind == "overlaps":
         yield from _overlapping(call, context)
     elif job_id == "unknown-event":
@@ -203,10 +239,20 @@ def _error(reason: str) -> status_pb2.Status:
         bad.field_violations.add(field="other", description="is wrong as well")
         status.details.add().Pack(bad)
     if reason in ("LIMIT_EXCEEDED", "STORAGE_UNAVAILABLE"):
-        retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromMilliseconds(1500)
-        status.details.add().Pack(retry)
+        _ask_to_wait(status, 1.5)
     return status
+
+
+def _asking(seconds: float) -> status_pb2.Status:
+    status = _status("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+    _ask_to_wait(status, seconds)
+    return status
+
+
+def _ask_to_wait(status: status_pb2.Status, seconds: float) -> None:
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(int(seconds * 1000))
+    status.details.add().Pack(retry)
 
 
 def _status(code: str, reason: str, domain: str = "autopilot") -> status_pb2.Status:
@@ -223,7 +269,7 @@ def _refuse(context: grpc.ServicerContext, status: status_pb2.Status) -> NoRetur
     raise AssertionError("abort raises")
 
 
-def _until_gone(context: grpc.ServicerContext) -> None:
+def _rest(context: grpc.ServicerContext, seconds: float) -> bool:
+    """Do nothing for a while; True when the caller is gone."""
     gone = threading.Event()
-    if context.add_callback(gone.set):
-        gone.wait(timeout=60)
+    return not context.add_callback(gone.set) or gone.wait(timeout=seconds)

@@ -10,7 +10,7 @@ class Mismatch(Exception):  # noqa: N818 - reads as what happened
 
 
 # Keys of answers.
-_NAMES = {"$omitted", "$seconds", "$authorization"}
+_NAMES = {"$omitted", "$seconds", "$after", "$authorization"}
 
 
 def match(expected: Any, found: Any, path: str = "$") -> None:

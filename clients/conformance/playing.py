@@ -23,6 +23,8 @@ CALLS = frozenset(
 )
 _BESIDE = frozenset({"expect", "error", "keep", "later", "may_fail"})
 _FILE_SECONDS = 60
+# Less than the fake server itself waits.
+_GONE_SECONDS = 30
 
 
 class Failed(Exception):  # noqa: N818 - reads as what happened
@@ -77,6 +79,8 @@ class Play:
                 _appears(self._folder / argument)
             case "elsewhere":
                 self._elsewhere(argument)
+            case "gone":
+                self._gone(argument)
             case "seen":
                 self._check({"ok": self._seen(argument)}, step)
             case "answer":
@@ -97,6 +101,11 @@ class Play:
     def _seen(self, argument: Mapping[str, str]) -> Any:
         assert self._stage.fake is not None, "only the fake server tells what it was asked"
         return self._stage.fake.seen(**argument)
+
+    def _gone(self, job_id: str) -> None:
+        assert self._stage.fake is not None, "only the fake server tells who is gone"
+        if not self._stage.fake.wait_until_gone(job_id, _GONE_SECONDS):
+            raise Failed(f"nobody ended the call for {job_id}")
 
     def _check(self, answer: dict[str, Any], step: dict[str, Any]) -> None:
         if step.get("may_fail"):

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from clients.conformance.fake import FakeServer
 from tests.proof.server import ServerProcess
 
+# A server that ends each connection with GOAWAY, as proxies and those that restart do.
+_AGE = ("grpc.max_connection_age_ms", 200)
 WORKFLOWS = Path(__file__).parent / "workflows" / "langgraph.json"
 
 
@@ -49,12 +52,13 @@ class Stage:
 
 
 class Stages:
-    """Makes stages. The servers that scenarios share start when the first needs them."""
+    """Makes stages. The servers that scenarios share start when the first needs them; they may play side by side."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._shared: dict[str, Stage] = {}
         self._stack = ExitStack()
+        self._starting = threading.Lock()
 
     def close(self) -> None:
         self._stack.close()
@@ -71,6 +75,10 @@ class Stages:
                     yield stage
             case "fake":
                 yield self._once("fake", _faking())
+            case "aging":
+                yield self._once("aging", _faking(_AGE, ("grpc.max_connection_age_grace_ms", 60_000)))
+            case "restless":
+                yield self._once("restless", _faking(_AGE, ("grpc.max_connection_age_grace_ms", 100)))
             case "nobody":
                 with _nobody() as stage:
                     yield stage
@@ -80,9 +88,10 @@ class Stages:
                 raise ValueError(f"there is no server {described!r}")
 
     def _once(self, name: str, made: Any) -> Stage:
-        if name not in self._shared:
-            self._shared[name] = self._stack.enter_context(made)
-        return self._shared[name]
+        with self._starting:
+            if name not in self._shared:
+                self._shared[name] = self._stack.enter_context(made)
+            return self._shared[name]
 
 
 def _makers(name: str, folder: Path) -> Any:
@@ -154,8 +163,8 @@ def _issued(authority: trustme.CA, name: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def _faking() -> Iterator[Stage]:
-    fake = FakeServer()
+def _faking(*options: tuple[str, int]) -> Iterator[Stage]:
+    fake = FakeServer(*options)
     try:
         yield Stage(fake.address, fake=fake)
     finally:

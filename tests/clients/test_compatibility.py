@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from clients.conformance.__main__ import PASSED, play_scenario
 from clients.conformance.drivers import RELEASED, released
 from clients.conformance.playing import scenarios
+from clients.conformance.results import PASSED
 from clients.conformance.stages import Stages
+from clients.conformance.turns import play_scenario
 
 SCENARIOS = {scenario.name: scenario for scenario in scenarios()}
 CONTRACTS = sorted(RELEASED.glob("*.binpb"))

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from autopilot.v1 import error_reason_pb2
 
-from clients.conformance.__main__ import PASSED, play_scenario
 from clients.conformance.drivers import languages
 from clients.conformance.fake import _CODE_OF
 from clients.conformance.matching import Mismatch, match
 from clients.conformance.playing import Scenario, scenarios
+from clients.conformance.results import PASSED
 from clients.conformance.stages import Stages
+from clients.conformance.turns import play_scenario
 
 PYTHON = languages()["python"]
 

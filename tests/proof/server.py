@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -25,6 +26,10 @@ _FORKS.set_forkserver_preload(["autopilot_server.app", "autopilot_server.cli", "
 START_SECONDS = 60
 
 _count = itertools.count()
+
+# A process that starts looks whether others have ended; one that another thread closed meanwhile would give away
+# the number of a file that is being read.
+_processes = threading.Lock()
 
 
 def _own_host() -> str:
@@ -99,7 +104,8 @@ class ServerProcess:
         """Start, and wait until it answers or is dead: its first line, or nothing."""
         reader, writer = _FORKS.Pipe(duplex=False)
         self.process = _FORKS.Process(target=_serve, args=(self.arguments(), writer, self.log, self.sabotage))
-        self.process.start()
+        with _processes:
+            self.process.start()
         writer.close()
         if not reader.poll(START_SECONDS):
             self.kill()
@@ -123,7 +129,8 @@ class ServerProcess:
         self.process.join(timeout=120)
         code = self.process.exitcode
         assert code is not None, "the server does not end"
-        self.process.close()
+        with _processes:
+            self.process.close()
         self.process = None
         return code
 
