@@ -29,6 +29,7 @@ const (
 	defaultReconnectFor = 5 * time.Minute
 	firstBackoff        = 100 * time.Millisecond
 	longestBackoff      = 5 * time.Second
+	longestRetryDelay   = 30 * time.Second
 )
 
 // Watch is a job's events: the stored ones, then new ones as they happen, until the
@@ -179,9 +180,10 @@ func isBreak(code codes.Code) bool {
 func (p *patience) pause(retryDelay time.Duration) time.Duration {
 	longest := min(longestBackoff, firstBackoff<<p.breaks)
 	p.breaks = min(p.breaks+1, 16)
-	// Jitter, so that the watchers of a server that comes back do not come all at once.
+	// Jitter, so that the watchers of a server that comes back do not come all at once; on top
+	// of what it asks for, for the same reason.
 	jittered := longest/2 + rand.N(longest/2)
-	return max(jittered, min(retryDelay, time.Second))
+	return max(0, min(retryDelay, longestRetryDelay)) + jittered
 }
 
 // sleep returns the error when the context ends meanwhile.

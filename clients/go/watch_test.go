@@ -155,9 +155,11 @@ func TestPausesGrowToFiveSeconds(t *testing.T) {
 			t.Error(pause)
 		}
 	}
-	patience.restore()
-	if pause := patience.pause(time.Minute); pause != time.Second {
-		t.Errorf("RetryInfo counts up to a second: %v", pause)
+	for asked, least := range map[time.Duration]time.Duration{-time.Hour: 0, 5 * time.Second: 5 * time.Second, time.Hour: longestRetryDelay} {
+		patience.restore()
+		if pause := patience.pause(asked); pause < least+firstBackoff/2 || pause > least+firstBackoff {
+			t.Errorf("asked to wait %v: %v", asked, pause)
+		}
 	}
 }
 

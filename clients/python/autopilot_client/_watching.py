@@ -25,6 +25,7 @@ _BREAKS = frozenset(
 )
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
+_LONGEST_RETRY_DELAY_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -84,8 +85,10 @@ class Patience:
             raise error
         longest: float = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0**self._breaks)
         self._breaks = min(self._breaks + 1, 16)
-        # Jitter, so that the watchers of a server that comes back do not come all at once.
-        return max(longest * random.uniform(0.5, 1.0), min(error.retry_delay or 0.0, 1.0))  # noqa: S311
+        asked = max(0.0, min(error.retry_delay or 0.0, _LONGEST_RETRY_DELAY_SECONDS))
+        # Jitter, so that the watchers of a server that comes back do not come all at once; on top of what it asks for,
+        # for the same reason.
+        return asked + longest * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 @dataclass(slots=True)

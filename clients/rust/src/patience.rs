@@ -12,7 +12,7 @@ pub(crate) const RECONNECT_FOR: Duration = Duration::from_secs(5 * 60);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Patience {
@@ -39,13 +39,14 @@ impl Patience {
         if self.broken_since.get_or_insert_with(Instant::now).elapsed() >= self.longest {
             return Err(error);
         }
-        Ok(self.pause().max(retry_delay.min(LONGEST_RETRY_DELAY)))
+        Ok(retry_delay.min(LONGEST_RETRY_DELAY) + self.pause())
     }
 
     fn pause(&mut self) -> Duration {
         let longest = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.breaks));
         self.breaks = (self.breaks + 1).min(16);
-        // Jitter, so that the watchers of a server that comes back do not come all at once.
+        // Jitter, so that the watchers of a server that comes back do not come all at once; on top of what it asks
+        // for, for the same reason.
         longest.mul_f64(0.5 + 0.5 * fastrand::f64())
     }
 }
@@ -92,14 +93,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_retry_delay_is_waited_for_up_to_a_second() {
+    async fn a_retry_delay_is_waited_for_and_jitter_comes_on_top() {
         let delayed = |delay| {
             let details = ErrorDetails::with_retry_info(Some(delay));
             Error::from(Status::with_error_details(Code::ResourceExhausted, "full", details))
         };
-        let mut patience = Patience::new(RECONNECT_FOR);
-        assert_eq!(patience.bear(delayed(Duration::from_millis(700))).unwrap(), Duration::from_millis(700));
-        assert_eq!(patience.bear(delayed(Duration::from_secs(700))).unwrap(), Duration::from_secs(1));
+        for (asked, least) in [(5.0, 5.0), (700.0, 30.0)] {
+            let mut patience = Patience::new(RECONNECT_FOR);
+            let pause = patience.bear(delayed(Duration::from_secs_f64(asked))).unwrap().as_secs_f64();
+            assert!((least + 0.049..=least + 0.1).contains(&pause), "{pause} {least}");
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ import { CallError, type StatusCode } from "./errors.js";
 const DEFAULT_RECONNECT_MS = 300_000;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
-const LONGEST_RETRY_DELAY_MS = 1_000;
+const LONGEST_RETRY_DELAY_MS = 30_000;
 
 /** The job's log is there all the same. */
 const BREAKS: readonly StatusCode[] = [
@@ -41,8 +41,9 @@ export class Patience {
   #pauseMs(retryDelayMs: number): number {
     const longest = Math.min(FIRST_BACKOFF_MS * 2 ** this.#breaks, LONGEST_BACKOFF_MS);
     this.#breaks += 1;
-    // Jitter, so that the watchers of a server that comes back do not come all at once.
-    return Math.max(longest * (0.5 + 0.5 * Math.random()), Math.min(retryDelayMs, LONGEST_RETRY_DELAY_MS));
+    // Jitter, so that the watchers of a server that comes back do not come all at once; on top of what it asks for,
+    // for the same reason.
+    return Math.max(0, Math.min(retryDelayMs, LONGEST_RETRY_DELAY_MS)) + longest * (0.5 + 0.5 * Math.random());
   }
 }
 

@@ -12,7 +12,7 @@ final class Patience {
   static final Duration DEFAULT = Duration.ofMinutes(5);
   private static final long FIRST_PAUSE_MILLIS = 100;
   private static final long LONGEST_PAUSE_MILLIS = 5000;
-  private static final long LONGEST_RETRY_DELAY_MILLIS = 1000;
+  private static final long LONGEST_RETRY_DELAY_MILLIS = 30_000;
   private static final int MOST_DOUBLINGS = 16;
 
   private final long longestNanos;
@@ -57,10 +57,11 @@ final class Patience {
   private long pauseMillis(CallFailedException error) {
     long longest = Math.min(LONGEST_PAUSE_MILLIS, FIRST_PAUSE_MILLIS << breaks);
     breaks = Math.min(breaks + 1, MOST_DOUBLINGS);
-    // Jitter, so that the watchers of a server that comes back do not come all at once.
+    // Jitter, so that the watchers of a server that comes back do not come all at once; on top of
+    // what it asks for, for the same reason.
     long jittered = ThreadLocalRandom.current().nextLong(longest / 2, longest + 1);
     long asked = error.retryDelay().map(Duration::toMillis).orElse(0L);
-    return Math.max(jittered, Math.min(asked, LONGEST_RETRY_DELAY_MILLIS));
+    return Math.max(0, Math.min(asked, LONGEST_RETRY_DELAY_MILLIS)) + jittered;
   }
 
   /** When the context ends or the thread is interrupted meanwhile, the next try says so. */
