@@ -26,6 +26,7 @@ LEFT_OUT := $(filter-out $(GENERATES),$(LANGUAGES))
 PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11
 PROTOC_GEN_GO_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+GO_LICENSES := github.com/google/go-licenses@v1.6.0
 PROTOC_GEN_RUST := protoc-gen-prost@0.5.0 protoc-gen-tonic@0.5.0
 BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
@@ -144,6 +145,10 @@ $(TOOLS)/grpcurl/.ready: Makefile
 	GOBIN=$(abspath $(TOOLS)/grpcurl) go install $(GRPCURL)
 	@touch $@
 
+$(TOOLS)/go-licenses/.ready: Makefile
+	GOBIN=$(abspath $(TOOLS)/go-licenses) go install $(GO_LICENSES)
+	@touch $@
+
 # What was compiled for another checkout of this machine is taken from there, where Cargo is told to keep it.
 $(TOOLS)/rust/.ready: Makefile
 	cargo install --quiet --debug --locked --root $(TOOLS)/rust \
@@ -183,7 +188,7 @@ lock: ## Write requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade: w
 	$(COMPILE) pyproject.toml --all-extras --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/server.txt
 	$(COMPILE) --group release --output-file $(LOCKS)/release.txt
 
-licences: $(READY) ## Write docs/licences.md, and refuse what is not allowed
+licences: $(READY) $(if $(call have,go),$(TOOLS)/go-licenses/.ready) ## Write docs/licences.md, and refuse what is not allowed
 	$(BIN)/python -m release.licences
 
 release: $(RELEASE_READY) ## Build dist/: source, wheel and bill of materials; and try the wheel

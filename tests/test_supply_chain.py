@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from release import advisories, licences
-from release.licences import Package
+from release.licence_policy import Package, complaints, is_allowed
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -76,7 +76,7 @@ def test_what_is_installed_here_is_what_is_locked() -> None:
 
 
 def test_licences_are_listed_and_allowed() -> None:
-    assert licences.complaints(licences.needed()) == []
+    assert complaints(licences.needed()) == []
     for row in licences.document(licences.needed()).splitlines():
         assert row in licences.LIST.read_text().splitlines(), f"{row}: run make licences"
 
@@ -96,12 +96,12 @@ def test_licences_are_listed_and_allowed() -> None:
     ],
 )
 def test_the_policy_reads_expressions(expression: str, allowed: bool) -> None:
-    assert licences.is_allowed(expression) == allowed
+    assert is_allowed(expression) == allowed
 
 
 def test_an_exception_is_of_one_licence() -> None:
     told = [Package("certifi", "MPL-2.0"), Package("certifi", "GPL-3.0-only"), Package("other", "MPL-2.0")]
-    assert [each.partition(" is ")[0] for each in licences.complaints(told)] == [
+    assert [each.partition(" is ")[0] for each in complaints(told)] == [
         "certifi: GPL-3.0-only",
         "other: MPL-2.0",
     ]
