@@ -15,6 +15,7 @@ asks-SECONDS-…    WatchProgress: RESOURCE_EXHAUSTED with a RetryInfo after eve
 ticks-COUNT-…     WatchProgress: an event each tenth of a second, from where it is asked to go on
 endless-…         WatchProgress: event 1, and nothing more
 slow-…            answers after a second
+cut-…             never answers the first call
 anything else     a PENDING job; of a watch one event and the end
 """
 
@@ -117,6 +118,8 @@ class FakeServer:
                 _rest(context, 60)
             case "slow":
                 _rest(context, 1)
+            case "cut" if call == 1:
+                _rest(context, 60)
         if kind == "endless":
             yield from self._endless(job_id, context)
         elif method == "WatchProgress":
