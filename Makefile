@@ -69,7 +69,7 @@ conformance: $(READY) ## Play the scenarios of clients/conformance with every cl
 	$(BIN)/python -m clients.conformance
 
 test-clients: $(READY) $(GENERATOR_READY) $(if $(call have,go),$(TOOLS)/grpcurl/.ready) ## Build and test every client whose toolchain is there, and play the conformance scenarios
-	$(BIN)/python -m pytest -q tests/toolchains
+	$(PYTEST) worksteal tests/toolchains
 	$(BIN)/python -m clients.conformance --tests
 
 MINUTES ?= 5

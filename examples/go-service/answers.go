@@ -70,11 +70,23 @@ func describe(err error) object {
 	if !errors.As(err, &failed) {
 		return object{"message": "the service failed"}
 	}
+	if statusOf(err) >= http.StatusInternalServerError {
+		// Addresses, limits and names of what is behind this service are not for its callers.
+		return object{"reason": string(failed.Reason), "message": "the service cannot do this now"}
+	}
 	problem := object{"reason": string(failed.Reason), "message": failed.Message}
 	if len(failed.Violations) > 0 {
 		problem["violations"] = failed.Violations
 	}
 	return problem
+}
+
+func statusOfOrder(err error) int {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
 }
 
 func statusOf(err error) int {

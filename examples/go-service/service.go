@@ -41,11 +41,17 @@ func (s *Service) Handler() http.Handler {
 
 // run takes a caller through a job: it lives as long as the caller waits.
 func (s *Service) run(w http.ResponseWriter, r *http.Request) {
-	order, err := readOrder(r)
+	connection := http.NewResponseController(w)
+	// Nobody holds this service up by sending slowly …
+	_ = connection.SetReadDeadline(time.Now().Add(farewell))
+	order, err := readOrder(w, r)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, object{"message": err.Error()})
+		refuse(w, statusOfOrder(err), object{"message": err.Error()})
 		return
 	}
+	// … or by not reading. A read deadline that passes would look like a caller that left.
+	_ = connection.SetReadDeadline(time.Time{})
+	_ = connection.SetWriteDeadline(time.Now().Add(order.timeout + farewell))
 	ctx, cancel := context.WithTimeout(r.Context(), order.timeout)
 	defer cancel()
 	job, err := s.submit(ctx, order)
@@ -59,42 +65,71 @@ func (s *Service) run(w http.ResponseWriter, r *http.Request) {
 	lines.write(s.follow(ctx, order.key, lines))
 }
 
-// submit can be repeated, by the client and by the caller: the key is the job's id
-// and its request's. A job that was cancelled because its caller left goes on from
-// its last checkpoint: steps that are finished do not run again.
+// submit can be repeated, by the client and by the caller, also after a crash of
+// either: the key is the job's id and its request's.
 func (s *Service) submit(ctx context.Context, order *order) (*autopilot.Job, error) {
-	job, err := s.Jobs.Submit(ctx, order.workflow, order.input, &autopilot.SubmitOptions{
+	return s.Jobs.Submit(ctx, order.workflow, order.input, &autopilot.SubmitOptions{
 		JobID:     order.key,
 		RequestID: order.key,
 		// The job ends by itself, should this service not be there to cancel it. It is the
 		// caller's timeout as given, not what is left of it: a repeated request must be the same.
 		ExecutionTimeout: order.timeout,
 	})
-	if err != nil || job.State != autopilot.StateCancelled {
-		return job, err
-	}
-	resumed, err := s.Jobs.Resume(ctx, order.key, &autopilot.ResumeOptions{Etag: job.Etag})
-	if errors.Is(err, autopilot.ReasonEtagMismatch) || errors.Is(err, autopilot.ReasonJobStateConflict) {
-		// Another request with the same key was faster.
-		return s.Jobs.Get(ctx, order.key, nil)
-	}
-	return resumed, err
 }
 
-// follow passes the progress on, and returns the last line.
+// follow passes the progress on, and returns the last line. A job that was let go
+// for another request with this key goes on while this one waits: a caller that
+// lost its connection may be here again before the loss of it was noticed.
 func (s *Service) follow(ctx context.Context, key string, lines *lines) object {
-	job, err := s.Jobs.Follow(ctx, key, &autopilot.FollowOptions{
-		OnEvent: func(event autopilot.Event) {
-			if line := progressOf(event); line != nil {
-				lines.write(line)
-			}
-		},
-	})
-	if err != nil {
-		s.letGo(ctx, key)
-		return object{"error": describe(err)}
+	reader := &autopilot.FollowOptions{}
+	reader.OnEvent = func(event autopilot.Event) {
+		reader.AfterSequence = max(reader.AfterSequence, event.Sequence)
+		if line := progressOf(event); line != nil {
+			lines.write(line)
+		}
 	}
-	return endOf(job)
+	for {
+		job, err := s.Jobs.Follow(ctx, key, reader)
+		if err == nil && wasLetGo(job) {
+			if err = s.goOn(ctx, job); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			s.letGo(ctx, key)
+			return object{"error": describe(err)}
+		}
+		return endOf(job)
+	}
+}
+
+// goOn continues a job from its last checkpoint: steps that are finished do not run
+// again.
+func (s *Service) goOn(ctx context.Context, job *autopilot.Job) error {
+	_, err := s.Jobs.Resume(ctx, job.JobID, &autopilot.ResumeOptions{Etag: job.Etag})
+	if errors.Is(err, autopilot.ReasonEtagMismatch) || errors.Is(err, autopilot.ReasonJobStateConflict) {
+		// Another request with the same key was faster.
+		return nil
+	}
+	return err
+}
+
+// Why this service cancels jobs.
+const (
+	callerLeft = "its caller left"
+	timeIsOver = "its caller's time is over"
+)
+
+// wasLetGo says that the job ended for a caller's sake. One that somebody else
+// cancelled stays so.
+func wasLetGo(job *autopilot.Job) bool {
+	switch {
+	case job.Error == nil:
+		return false
+	case job.State == autopilot.StateCancelled:
+		return job.Error.Message == callerLeft || job.Error.Message == timeIsOver
+	}
+	return job.Error.Reason == "EXECUTION_TIMED_OUT"
 }
 
 // letGo ends the job of a caller that left, or whose time is over. It has a context
@@ -107,9 +142,9 @@ func (s *Service) letGo(ctx context.Context, key string) {
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
-	reason := "its caller left"
+	reason := callerLeft
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		reason = "its caller's time is over"
+		reason = timeIsOver
 	}
 	_, err := s.Jobs.Cancel(own, key, &autopilot.CancelOptions{Reason: reason})
 	switch {
@@ -129,8 +164,8 @@ type order struct {
 	timeout  time.Duration
 }
 
-func readOrder(r *http.Request) (*order, error) {
-	input, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxInputBytes))
+func readOrder(w http.ResponseWriter, r *http.Request) (*order, error) {
+	input, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxInputBytes))
 	if err != nil {
 		return nil, err
 	}

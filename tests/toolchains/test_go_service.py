@@ -4,27 +4,30 @@ import http.client
 import json
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from autopilot_client import Client, JobState
+from autopilot_client import Client, JobState, StateChanged
 
 from clients.conformance.stages import WORKFLOWS
 from tests.promises.conftest import appears, ended
 from tests.proof.server import ServerProcess
 
 SERVICE = Path(__file__).parents[2] / "examples" / "go-service"
-BUILT = Path(__file__).parents[2] / ".tools" / "go" / "go-service"
 
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="there is no go")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def built() -> None:
-    subprocess.run(["go", "build", "-o", BUILT, "."], cwd=SERVICE, check=True)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("built") / "go-service"
+    subprocess.run(["go", "build", "-o", program, "."], cwd=SERVICE, check=True)
+    return program
 
 
 @pytest.fixture
@@ -44,9 +47,9 @@ def jobs(server: ServerProcess) -> Iterator[Client]:
 class GoService:
     """The service's process."""
 
-    def __init__(self, autopilot: str) -> None:
+    def __init__(self, program: Path, autopilot: str) -> None:
         self.process = subprocess.Popen(
-            [BUILT, "-autopilot", autopilot, "-listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
+            [program, "-autopilot", autopilot, "-listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().split()[-1]
@@ -64,8 +67,8 @@ class GoService:
 
 
 @pytest.fixture
-def service(server: ServerProcess) -> Iterator[GoService]:
-    service = GoService(server.address)
+def service(built: Path, server: ServerProcess) -> Iterator[GoService]:
+    service = GoService(built, server.address)
     yield service
     service.process.kill()
     service.process.wait()
@@ -108,6 +111,48 @@ def test_a_caller_that_leaves_and_comes_back(service: GoService, jobs: Client, t
     said = lines(service.ask("hold", {"folder": str(tmp_path)}, key="left"))
     assert said[-1] == {"output": {"items": ["before", "held", "after"], "folder": str(tmp_path)}}
     assert finished(said) == ["before", "hold", "after"], "the log tells the finished step once"
+
+
+def test_a_caller_that_is_back_before_its_leaving_is_noticed(service: GoService, jobs: Client, tmp_path: Path) -> None:
+    """Its old connection ends while the new one waits."""
+    old = service.ask("hold", {"folder": str(tmp_path)}, key="twice")
+    old.readline()
+    appears(tmp_path / "holding")
+    new = service.ask("hold", {"folder": str(tmp_path)}, key="twice")
+    first = json.loads(new.readline())
+    old.close()
+    cancelling(jobs, "twice")
+    (tmp_path / "go").touch()
+    said = [first, *lines(new)]
+    assert said[-1] == {"output": {"items": ["before", "held", "after"], "folder": str(tmp_path)}}
+    assert finished(said) == ["before", "hold", "after"]
+
+
+def cancelling(jobs: Client, job_id: str) -> None:
+    with closing(jobs.watch(job_id)) as events:
+        for event in events:
+            if isinstance(event.kind, StateChanged) and event.kind.to_state is JobState.CANCELLING:
+                return
+    raise AssertionError(f"{job_id} was not cancelled")
+
+
+def test_a_job_that_somebody_else_cancelled_stays_so(service: GoService, jobs: Client, tmp_path: Path) -> None:
+    response = service.ask("hold", {"folder": str(tmp_path)}, key="stopped")
+    response.readline()
+    appears(tmp_path / "holding")
+    jobs.cancel("stopped", reason="by an operator", grace_period=0)
+    said = lines(response)
+    assert said[-1] == {"error": {"reason": "CANCELLED", "message": "by an operator"}}
+    again = lines(service.ask("hold", {"folder": str(tmp_path)}, key="stopped"))
+    assert again[-1] == said[-1]
+
+
+def test_a_caller_that_sends_too_much_or_too_slowly_is_given_up(service: GoService) -> None:
+    response = service.ask("three", "x" * (1 << 20))
+    assert response.status == 413
+    with socket.create_connection(service.address.split(":"), timeout=60) as slow:
+        slow.sendall(b"POST /run/three HTTP/1.1\r\nHost: s\r\nContent-Length: 9\r\n\r\n{")
+        assert slow.recv(100).startswith(b"HTTP/1.1 400")
 
 
 def test_a_deadline_is_passed_on(service: GoService, jobs: Client, tmp_path: Path) -> None:
@@ -167,4 +212,6 @@ def test_a_job_that_fails_is_an_error(service: GoService) -> None:
 
 def test_autopilot_is_away(service: GoService, server: ServerProcess) -> None:
     server.kill()
-    assert service.ask("three", {}).status == 503
+    response = service.ask("three", {})
+    assert response.status == 503
+    assert server.host not in response.read().decode(), "where Autopilot is concerns nobody"
