@@ -15,14 +15,14 @@ asks-SECONDS-…    WatchProgress: RESOURCE_EXHAUSTED with a RetryInfo after eve
 ticks-COUNT-…     WatchProgress: an event each tenth of a second, from where it is asked to go on
 endless-…         WatchProgress: event 1, and nothing more
 slow-…            answers after a second
-cut-…             never answers the first call
+cut-…             the first call ends all connections, without an answer: of a server behind a relay
 anything else     a PENDING job; of a watch one event and the end
 """
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -63,6 +63,8 @@ class FakeServer:
 
     def __init__(self, *options: tuple[str, int]) -> None:
         """Serve, with gRPC's `options`."""
+        # Somebody else's way to end all connections.
+        self.cut: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
         self._seen: list[tuple[str, dict[str, Any]]] = []
         self._counts: Counter[str] = Counter()
@@ -119,6 +121,7 @@ class FakeServer:
             case "slow":
                 _rest(context, 1)
             case "cut" if call == 1:
+                self.cut()
                 _rest(context, 60)
         if kind == "endless":
             yield from self._endless(job_id, context)

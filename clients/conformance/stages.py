@@ -15,6 +15,7 @@ from autopilot_server.access.tokens import change_tokens, new_token
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from clients.conformance.fake import FakeServer
+from clients.conformance.relay import Relay
 from tests.proof.server import ServerProcess
 
 # A server that ends each connection with GOAWAY, as proxies and those that restart do.
@@ -75,6 +76,8 @@ class Stages:
                     yield stage
             case "fake":
                 yield self._once("fake", _faking())
+            case "relayed":
+                yield self._once("relayed", _relayed())
             case "aging":
                 yield self._once("aging", _faking(_AGE, ("grpc.max_connection_age_grace_ms", 60_000)))
             case "restless":
@@ -169,6 +172,19 @@ def _faking(*options: tuple[str, int]) -> Iterator[Stage]:
         yield Stage(fake.address, fake=fake)
     finally:
         fake.close()
+
+
+@contextmanager
+def _relayed() -> Iterator[Stage]:
+    """A fake server that can end the connections to it."""
+    with _faking() as stage:
+        assert stage.fake is not None
+        relay = Relay(stage.fake.address)
+        stage.address, stage.fake.cut = relay.address, relay.cut
+        try:
+            yield stage
+        finally:
+            relay.close()
 
 
 @contextmanager
