@@ -20,7 +20,7 @@ def use_contract(file: Path) -> None:
             _module(described.name, described.SerializeToString())
     service: Any = sys.modules["autopilot.v1.job_service_pb2"]
     stubs = ModuleType("autopilot.v1.job_service_pb2_grpc")
-    stubs.JobServiceStub = _stub(service.DESCRIPTOR.services_by_name["JobService"], service)  # type: ignore[attr-defined]
+    vars(stubs)["JobServiceStub"] = _stub(service.DESCRIPTOR.services_by_name["JobService"], service)
     sys.modules[stubs.__name__] = stubs
 
 
@@ -29,7 +29,7 @@ def _module(file: str, serialized: bytes) -> None:
     name = f"{file.removesuffix('.proto').replace('/', '.')}_pb2"
     module = ModuleType(name)
     descriptor = descriptor_pool.Default().AddSerializedFile(serialized)
-    module.DESCRIPTOR = descriptor  # type: ignore[attr-defined]
+    vars(module)["DESCRIPTOR"] = descriptor
     builder.BuildMessageAndEnumDescriptors(descriptor, vars(module))
     builder.BuildTopDescriptorsAndMessages(descriptor, name, vars(module))
     sys.modules[name] = module

@@ -146,10 +146,11 @@ class AnswerInterceptor(grpc.aio.ServerInterceptor):
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap an audited method's handler."""
+        # Any: the types know handlers whose requests come one by one, in synchronous code.
         handler: Any = await continuation(handler_call_details)
         method = _audited(handler_call_details.method)
         if handler is None or method is None:
-            return handler  # type: ignore[no-any-return]
+            return handler  # type: ignore[no-any-return]  # as it came
         # All requests are streams here, see credentials.py.
         return grpc.stream_unary_rpc_method_handler(
             self._wrapped(handler.stream_unary, method), handler.request_deserializer, handler.response_serializer
@@ -181,9 +182,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap an audited method's handler."""
+        # Any: the types know handlers whose requests come one by one, in synchronous code.
         handler: Any = await continuation(handler_call_details)
         if handler is None or _audited(handler_call_details.method) is None:
-            return handler  # type: ignore[no-any-return]
+            return handler  # type: ignore[no-any-return]  # as it came
         return grpc.unary_unary_rpc_method_handler(
             self._wrapped(handler.unary_unary), handler.request_deserializer, handler.response_serializer
         )

@@ -66,6 +66,7 @@ class QueuedWrite(Generic[T]):
                 raise self._after._error
             return self._operation(transaction)
         except Exception as error:
+            # Whatever it is: writes that come after this one fail with it.
             self._error = error
             raise
 

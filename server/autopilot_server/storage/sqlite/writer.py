@@ -209,6 +209,7 @@ class Writer:
         try:
             result = write.carry_out(transaction)
         except Exception as error:
+            # Whatever it is, it is the caller's answer; the others in the batch are carried out.
             if isinstance(error, sqlite3.Error) and unavailable(error) is not None:
                 raise
             if connection.total_changes != before:
