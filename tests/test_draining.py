@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from autopilot_client import Client, JobState, ServerDraining
 
 from tests.promises.conftest import appears
 from tests.proof.server import ServerProcess
+from tests.waiting import wait_until
 
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
 
@@ -36,16 +36,15 @@ def drain(server: ServerProcess, *options: str) -> subprocess.CompletedProcess[s
 
 
 def logged(server: ServerProcess, line: str) -> None:
-    while line not in server.log.read_text():
-        time.sleep(0.01)
+    wait_until(lambda: line in server.log.read_text(), server.log.read_text)
 
 
-def until_refused(client: Client) -> None:
-    while True:
-        try:
-            client.submit("linear", {"items": []})
-        except ServerDraining:
-            return
+def refuses(client: Client) -> bool:
+    try:
+        client.submit("linear", {"items": []})
+    except ServerDraining:
+        return True
+    return False
 
 
 def hold(server: ServerProcess, job_id: str) -> None:
@@ -64,7 +63,7 @@ def test_a_running_step_comes_to_its_checkpoint_and_the_next_start_goes_on(serve
         assert client.get("asks", wait=60).state is JobState.INTERRUPTED
         with subprocess.Popen(command(server, "--json"), stdout=subprocess.PIPE, text=True) as draining:
             logged(server, "stopping")
-            until_refused(client)
+            wait_until(lambda: refuses(client))
             assert draining.poll() is None
             (server.folder / "go").touch()
             told: dict[str, Any] = json.loads(draining.communicate(timeout=120)[0])

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.access.test_oidc import AUDIENCE, Issuer
 from tests.api.test_tls import Files, host
 from tests.proof.server import ServerProcess
 from tests.test_deploy import Supervised
+from tests.waiting import wait_until
 
 HELLO = Path(__file__).parents[1] / "examples/hello/hello.py"
 
@@ -28,8 +28,7 @@ def reload(server: ServerProcess, line: str) -> None:
     """SIGHUP, and wait until the log says so once more."""
     seen = server.log.read_text().count(line)
     server.signal(signal.SIGHUP)
-    while server.log.read_text().count(line) == seen:
-        time.sleep(0.01)
+    wait_until(lambda: server.log.read_text().count(line) > seen, server.log.read_text)
 
 
 def takes(server: ServerProcess, **options: object) -> bool:
@@ -172,11 +171,9 @@ def test_a_server_that_starts_or_stops_is_not_ended(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path, config=config)
     server.start()
     try:
-        while "reload: " not in server.log.read_text():
-            time.sleep(0.01)
+        wait_until(lambda: "reload: " in server.log.read_text(), server.log.read_text)
         server.signal(signal.SIGTERM)
-        while "stopping" not in server.log.read_text():
-            time.sleep(0.01)
+        wait_until(lambda: "stopping" in server.log.read_text(), server.log.read_text)
         server.signal(signal.SIGHUP)
         assert server.wait_for_death() == 0
     finally:

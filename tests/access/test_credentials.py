@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.access.conftest import Guarded
 from tests.access.test_rights import REQUESTS, call
 from tests.api.conftest import Refused
+from tests.waiting import until
 
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID")
 
@@ -133,8 +134,7 @@ async def test_what_is_open_ends_with_its_credentials(guarded: Guarded, how: str
     stream = api.stub.WatchProgress(job_service_pb2.WatchProgressRequest(job_id=job_id))
     await stream.read()
     waiting = asyncio.ensure_future(api.get(job_id, wait_timeout=Duration(seconds=300)))
-    while guarded.server.service.places.taken < 2:
-        await asyncio.sleep(0.01)
+    await until(lambda: guarded.server.service.places.taken == 2)
     if how == "revoked":
         guarded.revoke_all()
     elif how == "expired":
@@ -155,8 +155,7 @@ async def test_what_is_open_goes_on_while_its_credentials_are_good(guarded: Guar
     guarded.grant_all("read:w")
     claim = await guarded.claim()
     looked = guarded.looks
-    while guarded.looks == looked:
-        await asyncio.sleep(0.05)
+    await until(lambda: guarded.looks > looked)
     await guarded.end(claim, JobState.SUCCEEDED)
     newest = None
     while (response := await stream.read()) is not grpc.aio.EOF:

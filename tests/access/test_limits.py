@@ -1,6 +1,8 @@
 """Limits: each tenant's own, and those of all; a RetryInfo is true; nobody's watches keep others from being served."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.access.conftest import Guarded
 from tests.access.test_credentials import never, reflected
+from tests.waiting import until
 
 rates = st.floats(0.001, 10_000)
 
@@ -108,8 +111,7 @@ async def test_the_watches_of_one_tenant_leave_room_for_another(guarded: Guarded
     assert (await two.refused(_open(two, "j"))).metadata["name"] == "tenant_watches"
     for stream in held:
         stream.cancel()
-    while guarded.server.service.places.taken:
-        await asyncio.sleep(0.01)
+    await until(lambda: not guarded.server.service.places.taken)
     await _open(one, "j")
 
 
@@ -127,6 +129,7 @@ async def test_a_submit_after_the_told_time_is_taken(guarded: Guarded) -> None:
     # A request that is known takes nothing, and the other tenant has its own.
     assert (await one.submit(**repeated)).job_id == "j"
     await two.submit()
+    # What is tried: that the time which was told is enough.
     await asyncio.sleep(refused.retry)
     await one.submit()
 
@@ -155,6 +158,10 @@ async def test_all_watches_at_once_do_not_starve_a_call(guarded: Guarded) -> Non
         stream.cancel()
 
 
+def _are_done(calls: Sequence[asyncio.Future[Any]], count: int) -> bool:
+    return sum(call.done() for call in calls) >= count
+
+
 async def test_who_holds_requests_back_does_not_take_all_the_calls(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,8 +175,7 @@ async def test_who_holds_requests_back_does_not_take_all_the_calls(
     for method, metadata in ((submit, api.stub.metadata), (check, ())):
         held = [asyncio.ensure_future(guarded.refused(method(never(), metadata=metadata))) for _ in range(10)]
         # Three are waited for: of the others each is told, and no longer open.
-        while sum(call.done() for call in held) < 7:
-            await asyncio.sleep(0.01)
+        await until(partial(_are_done, held, 7))
         told = [call.result() for call in held if call.done()]
         assert {(each.reason, each.metadata["name"], each.retry) for each in told} == {
             ("LIMIT_EXCEEDED", "open_calls", 5)

@@ -26,6 +26,7 @@ from autopilot_server.storage.store import Resumption, RunUpdate, Submission
 from google.protobuf.duration_pb2 import Duration
 
 from tests.api.conftest import Api, Refused
+from tests.waiting import until
 
 TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 
@@ -179,9 +180,7 @@ async def test_a_client_that_goes_away_frees_its_place(api: Api) -> None:
                 except grpc.RpcError:
                     continue
                 break
-        async with asyncio.timeout(20):
-            while api.server.service.places.taken:
-                await asyncio.sleep(0.005)
+        await until(lambda: not api.server.service.places.taken)
 
 
 # --- without a network: what is hard to bring about with one ---

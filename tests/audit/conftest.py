@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from autopilot_server.audit.records import Record, Wanted, read_records
 from autopilot_server.jobs.job import Job
 
 from tests.access.conftest import Guarded
+from tests.waiting import until
 
 
 def damaged(path: Path, number: int) -> None:
@@ -23,16 +24,6 @@ def records(*files: Path, **wanted: Any) -> list[Record]:
     """All calls in the files, and what else is told in them; but no starts and stops."""
     found = read_records(files, Wanted(**wanted), damaged)
     return [record for record in found if record["event"] not in ("start", "stop")]
-
-
-# A condition that takes longer does not come.
-PATIENCE_SECONDS = 120
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class Audited(Guarded):
@@ -58,7 +49,7 @@ class Audited(Guarded):
 
     async def told(self, count: int) -> list[Record]:
         """The first calls, once they are all there with their answers."""
-        await until(lambda: len(self._answered()) >= count)
+        await until(lambda: len(self._answered()) >= count, self._answered)
         assert len(self._answered()) == count
         return records(self.audit_file)
 

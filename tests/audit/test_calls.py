@@ -19,7 +19,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.access.test_rights import REQUESTS, call
-from tests.audit.conftest import Audited, until
+from tests.audit.conftest import Audited
+from tests.waiting import until
 
 READING = {"GetStatus", "ListJobs", "WatchProgress", "ListCheckpoints", "ListWorkflows"}
 

@@ -14,7 +14,7 @@ from autopilot_server.audit.journal import Journal
 from autopilot_server.audit.records import Wanted, read_records
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
 
-from tests.audit.conftest import until
+from tests.waiting import until
 
 
 def events(path: Path) -> list[Any]:

@@ -4,18 +4,19 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from autopilot_client import Client, ServerUnreachable
+from autopilot_client import Client, DeadlineExceeded, ServerUnreachable
 from autopilot_server.audit.records import Wanted, read_records
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.proof.server import ServerProcess
+from tests.waiting import wait_until
 
 ROUNDS = 4
 
@@ -60,6 +61,10 @@ def test_what_a_killed_server_was_about_to_do_is_told(server: ServerProcess) -> 
     assert [record["event"] for record in found if record["event"] != "request"] == ["start", "start", "stop"]
 
 
+def _are(those: set[str], count: int) -> bool:
+    return len(those) >= count
+
+
 def test_no_job_is_there_that_the_audit_does_not_tell(server: ServerProcess) -> None:
     """Killed again and again in the midst of submits."""
     accepted: set[str] = set()
@@ -70,18 +75,18 @@ def test_no_job_is_there_that_the_audit_does_not_tell(server: ServerProcess) -> 
                 job_id = f"job-{round_number}-{thread}-{number}"
                 try:
                     client.submit("linear", {}, job_id=job_id)
-                except Exception:
+                except (ServerUnreachable, DeadlineExceeded):
+                    # Killed.
                     return
                 accepted.add(job_id)
 
     for round_number in range(ROUNDS):
         server.start()
-        before = len(accepted)
+        enough = len(accepted) + 20
         threads = [threading.Thread(target=submit, args=(round_number, number)) for number in range(4)]
         for thread in threads:
             thread.start()
-        while len(accepted) < before + 20:
-            time.sleep(0.005)
+        wait_until(partial(_are, accepted, enough), lambda: len(accepted))
         server.kill()
         for thread in threads:
             thread.join()
@@ -111,15 +116,13 @@ def test_a_server_without_its_audit_changes_nothing_and_is_not_healthy(server: S
         # The client tries again, as it is told to, until the file is back.
         waiting = threading.Thread(target=client.submit, args=("linear", {}), kwargs={"job_id": "during"})
         waiting.start()
-        while _status(server) != health_pb2.HealthCheckResponse.NOT_SERVING:
-            time.sleep(0.01)
+        wait_until(lambda: _status(server) == health_pb2.HealthCheckResponse.NOT_SERVING)
         assert client.get("before").job_id == "before"
         path.rmdir()
         aside.rename(path)
         waiting.join(120)
         assert client.get("during").job_id == "during"
-        while _status(server) != health_pb2.HealthCheckResponse.SERVING:
-            time.sleep(0.01)
+        wait_until(lambda: _status(server) == health_pb2.HealthCheckResponse.SERVING)
     assert "the audit file is back" in server.log.read_text()
 
 

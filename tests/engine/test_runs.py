@@ -13,6 +13,7 @@ from autopilot_server.jobs.job import CheckpointRef, JobErrorReason, RetryPolicy
 from autopilot_server.jobs.states import JobState
 
 from tests.engine.conftest import AT_ONCE, World
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -319,9 +320,7 @@ async def test_a_blocked_loop_is_blamed_on_its_step(
     world.settings = replace(world.settings, loop_stall_seconds=0.05)
     world.start()
     job_id = await world.submit("blocking", {"items": [], "folder": str(tmp_path)})
-    async with asyncio.timeout(20):
-        while not any("blocks" in record.getMessage() for record in caplog.records):
-            await asyncio.sleep(0.01)
+    await until(lambda: any("blocks" in record.getMessage() for record in caplog.records))
     (tmp_path / "go").touch()
     assert (await world.stopped(job_id)).state is JobState.SUCCEEDED
 

@@ -11,6 +11,7 @@ from autopilot_server.jobs.job import SECOND, Job, JobErrorReason
 from autopilot_server.jobs.states import JobState
 
 from tests.engine.conftest import AT_ONCE, World
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +22,7 @@ def engine(world: World) -> None:
 async def holding(world: World, folder: Path, workflow: str = "holding", **spec: Any) -> str:
     """Submit a job, and wait until it stands in its middle step."""
     job_id = await world.submit(workflow, {"items": [], "folder": str(folder)}, **spec)
-    async with asyncio.timeout(20):
-        while not (folder / "holding").exists():
-            await asyncio.sleep(0.002)
+    await until((folder / "holding").exists)
     return job_id
 
 
@@ -100,9 +99,7 @@ async def test_a_cancelled_job_can_be_resumed_while_its_old_step_still_runs(worl
     await world.stopped(job_id)
     (tmp_path / "holding").unlink()
     await world.resume(job_id)
-    async with asyncio.timeout(20):
-        while not (tmp_path / "holding").exists():
-            await asyncio.sleep(0.002)
+    await until((tmp_path / "holding").exists)
     (tmp_path / "go").touch()
     job = await world.stopped(job_id)
     assert job.state is JobState.SUCCEEDED, job.error

@@ -18,6 +18,7 @@ from autopilot_server.jobs.states import JobState as State
 from tests.engine.conftest import World
 from tests.promises.conftest import Watcher, appears, ended
 from tests.proof.server import ServerProcess
+from tests.waiting import until
 
 SMARTSPEC = Path(__file__).parents[2] / "examples" / "smartspec"
 APPROVED = {"approved": True}
@@ -192,9 +193,7 @@ def alive(pid: int) -> bool:
 
 
 async def gone(pids: list[int]) -> None:
-    async with asyncio.timeout(10):
-        while any(map(alive, pids)):
-            await asyncio.sleep(0.005)
+    await until(lambda: not any(map(alive, pids)))
 
 
 async def holding(folder: Path, *names: str) -> list[int]:

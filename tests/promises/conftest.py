@@ -10,6 +10,7 @@ import pytest
 from autopilot_client import Client, Event, Job, JobState
 
 from tests.proof.server import ServerProcess
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -51,12 +52,7 @@ class Watcher(threading.Thread):
 
 def appears(path: Path) -> None:
     """Wait until a step has made a file."""
-    done = threading.Event()
-    for _ in range(6000):
-        if path.exists():
-            return
-        done.wait(0.005)
-    raise AssertionError(f"{path} never appeared")
+    wait_until(path.exists, lambda: path)
 
 
 def trace(folder: Path) -> list[str]:

@@ -37,8 +37,9 @@ from tests.proof.hostile.frames import (
     message,
     paths_are_text,
 )
-from tests.proof.hostile.victim import EXAMPLES, HOSTILE_GRAPHS, SERVICE, WATCH, Victim, eventually, witness
+from tests.proof.hostile.victim import EXAMPLES, HOSTILE_GRAPHS, SERVICE, WATCH, Victim, witness
 from tests.proof.seed import SEED
+from tests.waiting import wait_until
 
 REQUEST = job_service_pb2.GetStatusRequest(job_id="finished").SerializeToString()
 
@@ -153,14 +154,14 @@ def _send_a_path_that_is_no_text(victim: Victim) -> None:
     times = victim.server.log.read_text().count("listening again")
     with Connection.opened(victim.server.address) as connection:
         connection.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, encoded))
-        eventually(lambda: victim.server.log.read_text().count("listening again") > times, "noticed")
+        wait_until(lambda: victim.server.log.read_text().count("listening again") > times, victim.server.log.read_text)
     victim.stub.GetStatus(job_service_pb2.GetStatusRequest(job_id=Victim.WITNESS), timeout=60, wait_for_ready=True)
     victim.stub.Cancel(job_service_pb2.CancelRequest(job_id=Victim.WAITING), timeout=60)
     states = [event.state_changed.to for response in watch for event in response.events]
     assert states == [job_pb2.JOB_STATE_CANCELLED]
     channel.close()
     # What the calls of before held is given back.
-    eventually(lambda: victim.call(SERVICE + "GetStatus", REQUEST).code is grpc.StatusCode.OK, "it serves")
+    wait_until(lambda: not victim.call(SERVICE + "GetStatus", REQUEST).refused, lambda: str(victim.answers))
 
 
 def test_mutated_frames(victim: Victim, tried: Tried) -> None:
@@ -277,7 +278,7 @@ def test_hundreds_of_connections_that_send_half_of_something(victim: Victim, tri
     threads = victim.vitals().threads
     connections = [Connection(victim.server.address, half) for half in halves * 60]
     try:
-        eventually(lambda: victim.vitals().files > len(connections), "the connections are open")
+        wait_until(lambda: victim.vitals().files > len(connections), lambda: str(victim.vitals()))
         for _ in range(20):
             assert not victim.call(SERVICE + "GetStatus", REQUEST).refused
         assert victim.vitals().threads <= threads + 8

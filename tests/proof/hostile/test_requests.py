@@ -14,8 +14,9 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.proof.conftest import Tried
-from tests.proof.hostile.victim import SERVICE, Victim, eventually, witness
+from tests.proof.hostile.victim import SERVICE, Victim, witness
 from tests.proof.seed import SEED
+from tests.waiting import wait_until
 
 Submit, List, Resume = job_service_pb2.SubmitJobRequest, job_service_pb2.ListJobsRequest, job_service_pb2.ResumeRequest
 Filter, Payload = job_service_pb2.JobFilter, job_pb2.Payload
@@ -250,8 +251,9 @@ def test_half_a_gigabyte_in_messages_leaves_no_memory_behind(victim: Victim, tri
         attack()
     tried(hostile_requests=(rounds + 2) * len(large) * 2)
     # One message in ten kept would be more.
-    eventually(
-        lambda: attack() < after_the_second + 40_000, f"{after_the_second} kB became {victim.vitals()}", seconds=120
+    wait_until(
+        lambda: attack() < after_the_second + 40_000,
+        lambda: f"{after_the_second} kB became {victim.vitals()}",
     )
 
 

@@ -16,7 +16,8 @@ from tests.proof.conftest import Tried
 from tests.proof.server import ServerProcess
 from tests.proof.zombies.dumps import MEMORY, differences, dump
 from tests.proof.zombies.graphs import deeds_of
-from tests.proof.zombies.zombies import Graveyard, appears, until, write_config
+from tests.proof.zombies.zombies import Graveyard, appears, write_config
+from tests.waiting import wait_until
 
 # --- where a process stops itself ------------------------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ def _stop(server: ServerProcess) -> None:
     """Stop it where it does not hold the write lock of the database: there nobody could take it over."""
     while True:
         server.signal(signal.SIGSTOP)
-        until(lambda: _is_stopped(server), "the stop")
+        wait_until(lambda: _is_stopped(server), lambda: "the stop")
         if _can_be_written(server.database):
             return
         server.signal(signal.SIGCONT)
@@ -250,7 +251,7 @@ def test_a_server_that_was_stopped_at_a_checkpoint(
     (tmp_path / "job" / "acts-1").unlink()
     trigger.touch()
     (tmp_path / "job" / "hold-back-1").touch()
-    until(lambda: _is_stopped(first), "the stop")
+    wait_until(lambda: _is_stopped(first), lambda: "the stop")
     second = _take_over(pair, first, job_id, step)
     _wakes_up_and_changes_nothing(pair, first)
     done_by = {"hold": 2, "rest": 1}[step]
@@ -267,7 +268,7 @@ def test_a_server_that_was_stopped_inside_a_transaction(pair: Pair, tmp_path: Pa
     (tmp_path / "job" / "acts-1").unlink()
     trigger.touch()
     (tmp_path / "job" / "hold-back-1").touch()
-    until(lambda: _is_stopped(first), "the stop")
+    wait_until(lambda: _is_stopped(first), lambda: "the stop")
     pair.lose_the_lock()
     before = dump(first.database)
     assert "database is locked" in _refused(pair.server())

@@ -15,7 +15,8 @@ from tests.proof.conftest import Tried
 from tests.proof.seed import SEED
 from tests.proof.server import ServerProcess
 from tests.proof.zombies.graphs import VOICE, deeds_of
-from tests.proof.zombies.zombies import Graveyard, appears, until, write_config
+from tests.proof.zombies.zombies import Graveyard, appears, write_config
+from tests.waiting import wait_until
 
 KINDS = ("sync", "stubborn", "sync_beside", "stubborn_beside")
 ENDINGS = ("returns", "raises", "asks at its end", "jumps")
@@ -150,7 +151,7 @@ def _begin_with_little_time(yard: Graveyard, workflow: str, *wishes: str) -> Sta
         folder = yard.new_folder(*wishes)
         job_id = yard.submit(workflow, folder, execution_timeout=seconds)
         holding = folder / "hold-holding-1"
-        until(lambda place=holding, job=job_id: place.exists() or yard.state(job) is JobState.FAILED, holding)
+        wait_until(lambda place=holding, job=job_id: place.exists() or yard.state(job) is JobState.FAILED)
         if holding.exists():
             return Stand(job_id, folder, 1)
     raise AssertionError("no step began within 30 seconds")
@@ -175,7 +176,7 @@ def _is_over(yard: Graveyard, run: Stand, *, stubborn: bool) -> None:
         lines = yard.server.log.read_text().splitlines()
         return any("left behind" in line and run.job_id in line for line in lines)
 
-    until(told, "the server's word that a step is left behind")
+    wait_until(told, lambda: "the server's word that a step is left behind")
 
 
 def _goes_on(yard: Graveyard, run: Stand, watcher: Watcher) -> list[str]:
@@ -207,7 +208,7 @@ def test_a_step_that_comes_back_changes_nothing(
         _is_over(graveyard, old, stubborn=stubborn)
     watcher = None if new is None else Watcher(graveyard.client, new.job_id, tokens=True)
     if watcher is not None:
-        until(lambda: watcher.events, "the first event")
+        wait_until(lambda: watcher.events, lambda: "the first event")
     deeds: dict[str, str] = {}
     graveyard.unchanged_by(lambda: deeds.update(_come_back(graveyard, old, stubborn=stubborn)))
     assert deeds["memory"] == deeds["report"] == deeds["tokens"] == "done"
@@ -242,7 +243,7 @@ def test_many_old_runs_come_back_in_any_order(graveyard: Graveyard, kind: str, t
         old = [zombie for zombie in old if zombie not in back]
         graveyard.unchanged_by(lambda back=back: _all_come_back(graveyard, back, stubborn=stubborn))
     watcher = Watcher(graveyard.client, run.job_id, tokens=True)
-    until(lambda: watcher.events, "the first event")
+    wait_until(lambda: watcher.events, lambda: "the first event")
     rng.shuffle(old)
     graveyard.unchanged_by(lambda: _all_come_back(graveyard, old, stubborn=stubborn))
     _goes_on(graveyard, run, watcher)

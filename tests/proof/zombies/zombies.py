@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.proof.histories.recording import TEXT, Recorder
 from tests.proof.server import ServerProcess
 from tests.proof.zombies import graphs as zombie_graphs
 from tests.proof.zombies.dumps import MEMORY, Dump, differences, dump
+from tests.waiting import wait_until
 
 PATIENCE_SECONDS = int(os.environ.get("AUTOPILOT_PROOF_PATIENCE", "60"))
 
@@ -41,19 +41,9 @@ def write_config(folder: Path) -> Path:
     return path
 
 
-def until(condition: Callable[[], bool], what: object) -> None:
-    """Wait until something is so."""
-    pause = threading.Event()
-    for _ in range(PATIENCE_SECONDS * 200):
-        if condition():
-            return
-        pause.wait(0.005)
-    raise AssertionError(f"{what} never came")
-
-
 def appears(path: Path) -> None:
     """Wait until a step has made a file."""
-    until(path.exists, path)
+    wait_until(path.exists, lambda: path)
 
 
 class Ticker:
@@ -124,7 +114,7 @@ class Graveyard:
     def stands(self, job_id: str, folder: Path, attempt: int, step: str = "hold") -> None:
         """Wait until a run stands in a step, and everything that it had to store until then is stored."""
         appears(folder / f"{step}-holding-{attempt}")
-        until(lambda: self._has_begun(job_id, step, attempt), f"the start of {step}")
+        wait_until(lambda: self._has_begun(job_id, step, attempt), lambda: f"the start of {step}")
 
     def _has_begun(self, job_id: str, step: str, attempt: int) -> bool:
         events = list(self.client.watch(job_id, stop_when_caught_up=True))
