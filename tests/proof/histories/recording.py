@@ -61,9 +61,11 @@ class _WithMetadata(grpc.ClientCallDetails):  # type: ignore[misc]
 class Recorder:
     """A channel whose calls are written into a history. Threads may share it."""
 
-    def __init__(self, address: str, history: History, *, token: str = "") -> None:
-        """`token`: a bearer token to call with."""
-        self.history = history
+    def __init__(
+        self, address: str, history: History, *, token: str = "", patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        """`token`: a bearer token to call with. `patience_seconds`: for how long calls are repeated."""
+        self.history, self.patience_seconds = history, patience_seconds
         self._channel = grpc.insecure_channel(address, _OPTIONS)
         channel = grpc.intercept_channel(self._channel, _Bearer(token)) if token else self._channel
         self.stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
@@ -99,10 +101,10 @@ class Recorder:
 
     def ask(self, method: str, request: Any) -> Any:
         """Call until somebody answers, as a client does whose request may be repeated."""
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        give_up = time.monotonic() + self.patience_seconds
         while True:
             try:
-                return self.call(method, request, wait_for_ready=True, timeout=PATIENCE_SECONDS)
+                return self.call(method, request, wait_for_ready=True, timeout=self.patience_seconds)
             except grpc.RpcError as error:
                 if not comes_back(error) or time.monotonic() > give_up:
                     raise
@@ -127,11 +129,11 @@ class Recorder:
     def events(self, job_id: str) -> list[job_pb2.ProgressEvent]:
         """All events of a job that are stored now, in as many streams as it takes."""
         request = job_service_pb2.WatchProgressRequest(job_id=job_id, payload_format=TEXT, stop_when_caught_up=True)
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        give_up = time.monotonic() + self.patience_seconds
         events: list[job_pb2.ProgressEvent] = []
         while True:
             try:
-                for message in self.stub.WatchProgress(request, wait_for_ready=True, timeout=PATIENCE_SECONDS):
+                for message in self.stub.WatchProgress(request, wait_for_ready=True, timeout=self.patience_seconds):
                     events += message.events
                     request.after_sequence = message.through_sequence
                 return events
@@ -228,7 +230,8 @@ class Watcher:
         slowness = self._rng.choice((0.0, 0.0, 0.02))
         messages: list[Message] = []
         end, reason = "DROPPED", ""
-        stream = self._recorder.stub.WatchProgress(request, wait_for_ready=True, timeout=PATIENCE_SECONDS)
+        patience = self._recorder.patience_seconds
+        stream = self._recorder.stub.WatchProgress(request, wait_for_ready=True, timeout=patience)
         try:
             for response in stream:
                 messages.append(self._message(job_id, response))

@@ -116,15 +116,16 @@ class Workload:
         followed: float = 0.0,
         followers: Mapping[int, Outcome] | None = None,
         labels: Mapping[str, str] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """`database`: looked into at each message, if given. `name` begins the ids of the jobs. `cancelled`: the part
         of the jobs that is cancelled; half of them are resumed. `scheduled`: the part that has to wait for its time.
         `followed`: the part after which another job uses the same thread; `followers`: what those come to, by seed.
-        `labels`: of all jobs."""
+        `labels`: of all jobs. `patience_seconds`: for how long clients repeat a call, and are waited for."""
         self.history = History()
         self._cancelled, self._scheduled, self._followed = cancelled, scheduled, followed
         self._followers, self._labels = followers or {}, labels or {}
-        self._recorder = Recorder(address, self.history)
+        self._recorder = Recorder(address, self.history, patience_seconds=patience_seconds)
         self._auditor = None if database is None else Auditor(database)
         self._rng, self._outcomes, self._watchers = rng, outcomes, watchers
         self._plans = [self._plan(f"{name}-{number}", folder) for number in range(jobs)]
@@ -189,7 +190,8 @@ class Workload:
                 raise
 
     def _wait_for_clients(self) -> None:
-        _, stuck = futures.wait(self._work, timeout=PATIENCE_SECONDS, return_when=futures.FIRST_EXCEPTION)
+        patience = self._recorder.patience_seconds
+        _, stuck = futures.wait(self._work, timeout=patience, return_when=futures.FIRST_EXCEPTION)
         if self._failure is not None:
             raise self._failure
         assert not stuck, f"{len(stuck)} clients did not come to their end"

@@ -20,8 +20,8 @@ from tests.proof.storage.torment import Torment
 
 
 @pytest.fixture
-def torment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Torment:
-    return Torment(tmp_path, monkeypatch)
+def torment(tmp_path: Path) -> Torment:
+    return Torment(tmp_path)
 
 
 @contextmanager

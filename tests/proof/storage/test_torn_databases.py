@@ -23,8 +23,8 @@ from tests.proof.storage.write_ahead_log import HEADER, TAILS, WriteAheadLog
 
 
 @pytest.fixture
-def torment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Torment:
-    return Torment(tmp_path, monkeypatch)
+def torment(tmp_path: Path) -> Torment:
+    return Torment(tmp_path)
 
 
 def test_power_losses_leave_torn_logs(torment: Torment, tried: Tried) -> None:

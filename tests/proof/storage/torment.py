@@ -3,38 +3,36 @@
 import os
 import random
 import sqlite3
-import time
 from pathlib import Path
 
 import grpc
-import pytest
 
-from tests.proof.histories import recording
 from tests.proof.histories.checkers import check
 from tests.proof.histories.history import History
 from tests.proof.histories.recording import Recorder
-from tests.proof.load import workload
 from tests.proof.load.random_graphs import Outcome
 from tests.proof.load.workload import OPTIONS, Workload, outcomes, write_config
 from tests.proof.seed import SEED
 from tests.proof.storage.faults import Fault, TormentedServer
 from tests.proof.storage.witness import NOT_SERVING, SERVING, Health, Witness
+from tests.waiting import wait_until
 
 LONG = bool(os.environ.get("AUTOPILOT_PROOF_LONG"))
 JOBS = 40
 
-# Calls that were refused while a fault lasted, before it ends. One that waits for another's lock is refused after two
-# seconds: for half a minute.
-REFUSALS = 15 if LONG else 5
+# Calls that write which must have been refused before a fault ends, and over how long: a disk that is full refuses at
+# once, one that waits for another's lock after a second or two.
+REFUSALS, REFUSED_SECONDS = (15, 30) if LONG else (5, 0)
+
+# Clients repeat their calls for as long as a fault may last.
+PATIENCE_SECONDS = 240
 
 
 class Torment:
     """A server, clients that work with it, and witnesses of what happens to it."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In an empty folder. Clients repeat their calls for as long as a fault may last."""
-        for module in (recording, workload):
-            monkeypatch.setattr(module, "PATIENCE_SECONDS", 240)
+    def __init__(self, folder: Path) -> None:
+        """In an empty folder."""
         self.folder, self.rng = folder, random.Random(SEED)
         seeds = self.rng.sample(range(1000), 15)
         self._expected: dict[int, Outcome] = outcomes(folder, seeds)
@@ -58,6 +56,7 @@ class Torment:
             jobs=JOBS,
             watchers=8,
             rng=self.rng,
+            patience_seconds=PATIENCE_SECONDS,
         )
 
     def run(self, server: TormentedServer, fault: Fault, *, payload_bytes: int = 2000) -> str:
@@ -70,7 +69,7 @@ class Torment:
             witness.wait_for_answers(5)
             fault.begin()
             health.wait_for(NOT_SERVING)
-            witness.wait_for_refusals(REFUSALS)
+            witness.wait_for_refusals(REFUSALS, over_seconds=REFUSED_SECONDS)
             fault.end()
             health.wait_for(SERVING)
             witness.wait_for_answers(5)
@@ -94,7 +93,7 @@ class Torment:
             witness.wait_for_answers(5)
             fault.begin()
             health.wait_for(NOT_SERVING)
-            witness.wait_for_refusals(REFUSALS)
+            witness.wait_for_refusals(REFUSALS, over_seconds=REFUSED_SECONDS)
             witness.end()
             health.close()
             work.history.restarts += 1
@@ -124,14 +123,13 @@ def quiet(server: TormentedServer) -> str:
 def under_way(server: TormentedServer) -> None:
     """Wait until some jobs have got somewhere."""
     with sqlite3.connect(server.database, timeout=60) as connection:
-        while connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0] < 40:
-            time.sleep(0.01)
+        wait_until(lambda: connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0] >= 40)
     connection.close()
 
 
 def interrupted_work(torment: Torment, server: TormentedServer) -> None:
     """Jobs that were killed with their server."""
-    submit = Recorder(server.address, History())
+    submit = Recorder(server.address, History(), patience_seconds=PATIENCE_SECONDS)
     for request in torment.workload(server).requests:
         submit.ask("SubmitJob", request)
     submit.close()

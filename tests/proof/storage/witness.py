@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -64,15 +65,16 @@ class Witness:
         self.answered: Counter[str] = Counter()
         self.strange: list[str] = []
         """What an outage does not explain."""
+        self._write_refused_at = 0.0
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._write, self._read)]
         for thread in self._threads:
             thread.start()
 
-    def wait_for_refusals(self, times: int) -> None:
-        """Wait until so many calls that write have been refused from now on."""
-        wanted = self.refused["SubmitJob"] + times
-        self._wait(lambda: self.refused["SubmitJob"] >= wanted)
+    def wait_for_refusals(self, times: int, *, over_seconds: float = 0) -> None:
+        """Wait until so many calls that write have been refused from now on, and one of them so late from now."""
+        wanted, late = self.refused["SubmitJob"] + times, time.monotonic() + over_seconds
+        self._wait(lambda: self.refused["SubmitJob"] >= wanted and self._write_refused_at >= late)
 
     def wait_for_answers(self, times: int) -> None:
         """Wait until so many calls that write and that read have been answered from now on."""
@@ -130,6 +132,8 @@ class Witness:
         except grpc.RpcError as error:
             with self._told:
                 self.refused[method] += 1
+                if method == "SubmitJob":
+                    self._write_refused_at = time.monotonic()
                 self.strange += [f"{method}: {what}" for what in _unlike_an_outage(error)]
                 self._told.notify_all()
             return False
