@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.access.conftest import Guarded
 from tests.access.test_rights import REQUESTS, call
-from tests.api.conftest import Refused
+from tests.refused import Refused
 from tests.waiting import until
 
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID")

@@ -11,7 +11,7 @@ from autopilot_server.jobs.states import JobState
 from google.protobuf.duration_pb2 import Duration
 
 from tests.access.conftest import EVERYTHING, Guarded
-from tests.api.conftest import Refused
+from tests.refused import Refused
 
 INPUT = job_pb2.Payload(json_text='{"n": 1}')
 

@@ -19,7 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from tests.access.conftest import Guarded
-from tests.api.conftest import Refused
+from tests.refused import Refused
 
 # What never was. A neighbour of `victim` in every index, so that a search for the one ends where a search for the other
 # would.

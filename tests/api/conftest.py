@@ -29,8 +29,8 @@ from autopilot_server.storage.store import (
     RunUpdate,
 )
 from autopilot_server.tracer import Tracer
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+
+from tests.refused import Refused
 
 if TYPE_CHECKING:
     from autopilot_server.audit.journal import Journal
@@ -54,30 +54,6 @@ WORKFLOW = Workflow(
     mermaid="graph TD;",
     longest_path=2,
 )
-
-
-class Refused:
-    """An error as a client sees it."""
-
-    def __init__(self, error: grpc.RpcError) -> None:
-        status = rpc_status.from_call(error)
-        assert status is not None, error
-        self.code = error.code()
-        self.message = status.message
-        self.reason, self.metadata = "", {}
-        self.violations: dict[str, str] = {}
-        self.retry: float | None = None
-        for detail in status.details:
-            if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-                info = error_details_pb2.ErrorInfo.FromString(detail.value)
-                assert info.domain == "autopilot"
-                self.reason, self.metadata = info.reason, dict(info.metadata)
-            elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-                bad = error_details_pb2.BadRequest.FromString(detail.value)
-                self.violations = {v.field: v.description for v in bad.field_violations}
-            elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-                delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
-                self.retry = delay.seconds + delay.nanos / 1e9
 
 
 class Api:

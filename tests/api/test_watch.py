@@ -25,7 +25,8 @@ from autopilot_server.observer import Observer
 from autopilot_server.storage.store import Resumption, RunUpdate, Submission
 from google.protobuf.duration_pb2 import Duration
 
-from tests.api.conftest import Api, Refused
+from tests.api.conftest import Api
+from tests.refused import Refused
 from tests.waiting import until
 
 TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT

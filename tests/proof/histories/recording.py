@@ -10,12 +10,11 @@ from typing import Any
 
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from tests.proof.histories.checkers import FINISHED, INTERRUPTED
 from tests.proof.histories.history import Call, History, JobRecord, Message, Stream
 from tests.proof.load.random_graphs import Outcome, effects_of
+from tests.refused import Refused
 
 TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 
@@ -164,12 +163,8 @@ def ended_with(error: grpc.RpcError | None) -> tuple[str, str]:
     """The status code that a call ended with, and the reason of its ErrorInfo."""
     if error is None:
         return "OK", ""
-    call: Any = error
-    status = rpc_status.from_call(call)
-    for detail in status.details if status is not None else ():
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            return call.code().name, error_details_pb2.ErrorInfo.FromString(detail.value).reason
-    return call.code().name, ""
+    told = Refused(error)
+    return told.code.name, told.reason
 
 
 class Auditor:

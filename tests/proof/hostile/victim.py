@@ -14,11 +14,10 @@ from typing import Any
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from hypothesis import HealthCheck, settings
 
 from tests.proof.server import GRAPHS, ServerProcess
+from tests.refused import Refused
 from tests.waiting import wait_until
 
 EXAMPLES = int(os.environ.get("AUTOPILOT_PROOF_EXAMPLES", "100"))
@@ -86,19 +85,12 @@ class Answer:
 
 def answer_of(method: str, error: Any) -> Answer:
     """A call that was refused."""
-    status = rpc_status.from_call(error)
-    reason, metadata, violations = "", {}, 0
-    for detail in status.details if status is not None else ():
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo.FromString(detail.value)
-            assert info.domain == "autopilot"
-            reason, metadata = info.reason, dict(info.metadata)
-        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-            violations = len(error_details_pb2.BadRequest.FromString(detail.value).field_violations)
+    told = Refused(error)
     size = sum(len(key) + len(value) + 32 for key, value in error.trailing_metadata() or ())
     # gRPC's own clients take twice that, those of other languages do not.
     assert size < 8192, f"{size} bytes of trailers"
-    return Answer(method, error.code(), error.details() or "", reason, tuple(sorted(metadata.items())), violations)
+    metadata = tuple(sorted(told.metadata.items()))
+    return Answer(method, told.code, told.message, told.reason, metadata, len(told.violations))
 
 
 def check(answer: Answer) -> None:

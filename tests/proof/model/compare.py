@@ -5,12 +5,11 @@ from typing import Any
 
 from autopilot.v1 import job_pb2
 from google.protobuf.json_format import MessageToDict
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from tests.proof.histories.checkers import CANCELLED, FINISHED, OWNED, SUCCEEDED
 from tests.proof.model.jobs import Job
 from tests.proof.model.refusals import Refusal
+from tests.refused import Refused
 
 DAY_SECONDS = 86400
 
@@ -21,21 +20,8 @@ def outcome(told: Any) -> str:
 
 def refusal_of(error: Any) -> Refusal:
     """How a call was refused."""
-    status = rpc_status.from_call(error)
-    assert status is not None, error
-    metadata: dict[str, str] = {}
-    reason, fields, may_wait = "", frozenset[str](), False
-    for detail in status.details:
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo.FromString(detail.value)
-            assert info.domain == "autopilot"
-            reason, metadata = info.reason, dict(info.metadata)
-        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-            bad = error_details_pb2.BadRequest.FromString(detail.value)
-            fields = frozenset(violation.field for violation in bad.field_violations)
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            may_wait = True
-    return Refusal(error.code().name, reason, metadata, fields, may_wait)
+    told = Refused(error)
+    return Refusal(told.code.name, told.reason, told.metadata, frozenset(told.violations), told.retry is not None)
 
 
 def move(changed: Any) -> tuple[int, int, str]:

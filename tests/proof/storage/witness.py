@@ -8,10 +8,9 @@ from typing import Any
 
 import grpc
 from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
-from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_status import rpc_status
+
+from tests.refused import Refused
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -145,13 +144,7 @@ class Witness:
 
 def _unlike_an_outage(error: Any) -> list[str]:
     """What is missing in an error that should tell of a database that is away."""
-    status = rpc_status.from_call(error)
-    reasons, delays = [], []
-    for detail in status.details if status is not None else ():
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            reasons.append(error_details_pb2.ErrorInfo.FromString(detail.value).reason)
-        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            delays.append(error_details_pb2.RetryInfo.FromString(detail.value).retry_delay)
-    if error.code() is not grpc.StatusCode.UNAVAILABLE or reasons != ["STORAGE_UNAVAILABLE"]:
-        return [f"{error.code()} {reasons} {error.details()}"]
-    return [] if delays and delays[0] != Duration() else ["no RetryInfo"]
+    told = Refused(error)
+    if told.code is not grpc.StatusCode.UNAVAILABLE or told.reason != "STORAGE_UNAVAILABLE":
+        return [f"{told.code} {told.reason} {told.message}"]
+    return [] if told.retry else ["no RetryInfo"]
