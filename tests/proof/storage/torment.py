@@ -20,8 +20,8 @@ from tests.waiting import wait_until
 LONG = bool(os.environ.get("AUTOPILOT_PROOF_LONG"))
 JOBS = 40
 
-# Calls that write which must have been refused before a fault ends, and over how long: a disk that is full refuses at
-# once, one that waits for another's lock after a second or two.
+# Calls that write which must have been refused before a fault ends, and over how long. Who waits for another's lock is
+# refused after two seconds: the batch under way waits for one, and the call's own for another.
 REFUSALS, REFUSED_SECONDS = (15, 30) if LONG else (5, 0)
 
 # Clients repeat their calls for as long as a fault may last.
