@@ -1,6 +1,7 @@
 """Conversions that take long: on threads of their own, while the server's loop serves others."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -18,8 +19,11 @@ class Converters:
     """Converts JSON values between their forms, and checks them."""
 
     def __init__(self) -> None:
-        """Start with no thread."""
+        """Start all threads at once: what the process holds is known from its start on."""
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="convert")
+        all_there = threading.Barrier(_THREADS)
+        for _ in range(_THREADS):
+            self._pool.submit(all_there.wait)
 
     async def run(self, size: int, convert: Callable[[], T]) -> T:
         """What `convert` gives. At once when the `size` of its values is small."""

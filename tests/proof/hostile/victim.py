@@ -30,6 +30,10 @@ PATIENCE_SECONDS = 60
 # What a burst may leave behind: the allocator keeps arenas that it has filled. Measured: up to 15 MB.
 ARENAS_KILOBYTES = 40_000
 
+# A pool's next thread is made whenever work comes before the last one has said that it is idle, also where calls follow
+# one another: of one thread, with its connection to the database, it is known that `seed` has made it.
+THREADS = ("--threads", "1")
+
 # Ways to be refused below the service: by gRPC itself, before a request has reached it.
 TRANSPORT = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
 
@@ -135,7 +139,7 @@ class Victim:
     FINISHED, ASKING, WAITING, WITNESS = "finished", "asking", "waiting", "witness"
 
     def __init__(self, folder: Path, *, config: Path = GRAPHS, options: Sequence[str] = ()) -> None:
-        self.server = ServerProcess(folder, config=config, options=options)
+        self.server = ServerProcess(folder, config=config, options=[*THREADS, *options])
         self.server.start()
         self.channel = self.open_channel()
         self.stub: Any = job_service_pb2_grpc.JobServiceStub(self.channel)
