@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from autopilot.v1 import job_service_pb2
-from autopilot_server.api import credentials
+from autopilot_server.api import credentials, server
 from autopilot_server.api.limits import Places, SubmitRate
 from autopilot_server.jobs.errors import LimitExceededError
 from autopilot_server.observer import Observer
@@ -160,6 +160,55 @@ async def test_all_watches_at_once_do_not_starve_a_call(guarded: Guarded) -> Non
 
 def _are_done(calls: Sequence[asyncio.Future[Any]], count: int) -> bool:
     return sum(call.done() for call in calls) >= count
+
+
+async def test_a_call_too_many_is_told_when_to_come_again_and_health_is_answered(guarded: Guarded) -> None:
+    await guarded.restart(concurrent_rpcs=1001, watches=1)
+    api = guarded.caller()
+    held, waiting, submit = asyncio.Event(), 0, guarded.store.job_submit
+
+    async def job_submit(submission: Any) -> Any:
+        nonlocal waiting
+        waiting += 1
+        await held.wait()
+        return await submit(submission)
+
+    guarded.store.job_submit = job_submit  # type: ignore[method-assign]
+    calls = [asyncio.ensure_future(api.submit()) for _ in range(1001)]
+    while waiting < len(calls):
+        await asyncio.sleep(0.01)
+    for call in (api.submit(), _open(api, "j")):
+        refused = await api.refused(call)
+        assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+        assert (refused.metadata, refused.retry) == ({"limit": "1001", "name": "concurrent_rpcs"}, 1)
+    health: Any = health_pb2_grpc.HealthStub(guarded.channel)
+    assert (await health.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+    held.set()
+    await asyncio.gather(*calls)
+    await api.submit()
+
+
+async def test_connections_without_calls_are_closed_and_one_with_a_watch_stays(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CONNECTION_IDLE_MS", 1000)
+    await guarded.restart()
+    api = guarded.caller()
+    await api.submit(job_id="j")
+    watch = await _open(api, "j")
+    idle = [await asyncio.open_connection("127.0.0.1", guarded.port) for _ in range(50)]
+    for _, writer in idle:
+        # HTTP/2's greeting and an empty SETTINGS: a connection in good order, without a call.
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    async with asyncio.timeout(120):
+        # Each until its end, which only the server makes.
+        await asyncio.gather(*(reader.read() for reader, _ in idle))
+    for _, writer in idle:
+        writer.close()
+    await api.stub.Cancel(job_service_pb2.CancelRequest(job_id="j"))
+    async with asyncio.timeout(120):
+        assert await watch.read()
+    await api.submit()
 
 
 async def test_who_holds_requests_back_does_not_take_all_the_calls(

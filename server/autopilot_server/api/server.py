@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from autopilot_server.access.authenticators import Authenticators
+from autopilot_server.api.admission import AdmissionInterceptor
 from autopilot_server.api.audit import AnswerInterceptor, Auditor, RequestInterceptor
 from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import CredentialsInterceptor
@@ -35,6 +36,14 @@ SERVICE = job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name
 
 # So that a payload that is too large gets an error that says so, and not gRPC's own.
 RECEIVE_BYTES = 16 << 20
+
+# gRPC's own refusals have no RetryInfo, so ours come first. Theirs are for what ours do not count: health checks, and
+# calls that were refused and are not gone yet.
+_RPCS_OF_GRPC = 2
+
+# Connections without a call are closed, and a client's library makes another for its next one: whoever opens them and
+# does nothing holds no file for good. One with a watch is not idle, whatever its age.
+CONNECTION_IDLE_MS = 300_000
 
 # Half-open connections are found after a minute; clients may ping when nothing is going on. Who connects and does not
 # come to the point (TLS, HTTP/2's own greeting) is gone after ten seconds.
@@ -86,6 +95,7 @@ class ApiServer:
             read_values=read_values,
             observer=observer,
         )
+        self._admission = AdmissionInterceptor(settings.concurrent_rpcs)
         self._health = health.aio.HealthServicer()
         self._healthy, self._draining = True, False
         self._reports: set[asyncio.Task[None]] = set()
@@ -97,8 +107,8 @@ class ApiServer:
     def _new_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(
             interceptors=self._interceptors(),
-            options=_OPTIONS,
-            maximum_concurrent_rpcs=self._settings.concurrent_rpcs,
+            options=[*_OPTIONS, ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS)],
+            maximum_concurrent_rpcs=_RPCS_OF_GRPC * self._settings.concurrent_rpcs,
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(self.service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -113,8 +123,9 @@ class ApiServer:
         credentials = CredentialsInterceptor(self._authenticators, open_reflection=self._settings.reflection == "on")
         traces = TraceInterceptor(self._tracer)
         if self._auditor is None:
-            return [errors, credentials, traces]
-        return [errors, AnswerInterceptor(self._auditor), credentials, traces, RequestInterceptor(self._auditor)]
+            return [errors, self._admission, credentials, traces]
+        answers, requests = AnswerInterceptor(self._auditor), RequestInterceptor(self._auditor)
+        return [errors, self._admission, answers, credentials, traces, requests]
 
     async def start(self) -> int:
         """Listen. The port. StartupError when the address cannot be used."""
