@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from autopilot_server.config import environment_name
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -53,6 +54,30 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
     # The path of the program is the operator's; that there is one is not what is checked.
     unit.write_text(UNIT.read_text().replace("/opt/autopilot/bin/autopilot", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
+    complaints = [line for line in done.stderr.splitlines() if unit.name in line]
+    assert (done.returncode, complaints) == (0, [])
+
+
+def _with_credentials() -> str:
+    """The unit with all that it has as an example."""
+    return UNIT.read_text().replace("\n#LoadCredential", "\nLoadCredential").replace("\n#Environment", "\nEnvironment")
+
+
+def test_each_file_that_the_unit_names_is_handed_to_its_user() -> None:
+    lines = [line.partition("=") for line in _with_credentials().splitlines()]
+    handed = {value.partition(":")[0] for key, _, value in lines if key == "LoadCredential"}
+    named = dict(value.split("=", 1) for key, _, value in lines if key == "Environment" and "%d/" in value)
+    assert {path.removeprefix("%d/") for path in named.values()} == handed
+    assert set(named) == {
+        environment_name(name) for name in ("token_file", "encryption_key_file", "tls_cert", "tls_key", "tls_client_ca")
+    }
+
+
+@needs_systemd
+def test_systemd_takes_the_examples_of_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(_with_credentials().replace("/opt/autopilot/bin/autopilot", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
     complaints = [line for line in done.stderr.splitlines() if unit.name in line]
     assert (done.returncode, complaints) == (0, [])
