@@ -98,8 +98,7 @@ format: $(READY) $(GENERATOR_READY) ## Bring code and contract into form
 
 $(GENERATOR_READY): protos/requirements.txt
 	@test -d $(GENERATOR) || $(PYTHON) -m venv $(GENERATOR)
-	$(GENERATOR_BIN)/python -m pip install --quiet --upgrade pip
-	$(GENERATOR_BIN)/python -m pip install --quiet --requirement protos/requirements.txt
+	$(GENERATOR_BIN)/python -m pip install --quiet --require-hashes --requirement protos/requirements.txt
 	@touch $(GENERATOR_READY)
 
 generate: $(GENERATES:%=generate-%) ## Generate code from the contract, for each language whose tools are there
@@ -182,11 +181,12 @@ UPGRADE ?=
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-config \
 	--custom-compile-command 'make lock' $(UPGRADE)
 
-lock: ## Write requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade: with the newest versions
+lock: ## Write requirements/*.txt and protos/requirements.txt anew; UPGRADE=--upgrade: with the newest versions
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
 	$(COMPILE) pyproject.toml --all-extras --group dev --group build --output-file $(LOCKS)/dev.txt
 	$(COMPILE) pyproject.toml --all-extras --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/server.txt
 	$(COMPILE) --group release --output-file $(LOCKS)/release.txt
+	$(COMPILE) protos/requirements.in --output-file protos/requirements.txt
 
 licences: $(READY) $(if $(call have,go),$(TOOLS)/go-licenses/.ready) ## Write docs/licences.md, and refuse what is not allowed
 	$(BIN)/python -m release.licences
