@@ -114,6 +114,7 @@ class App:
             sealer=sealer,
         )
         deadlines = Deadlines(store=store, doorbell=doorbell)
+        journal = None
         try:
             journal = _journal(settings, health)
             reader = ValuesReader(store=store, registry=registry, serde=serde)
@@ -147,11 +148,12 @@ class App:
             await store.workflows_publish(registry.descriptors)
             await _recover(store, settings, observer, tracer)
             port = await api.start()
-        except UNUSABLE as error:
+        except BaseException as error:
+            if journal is not None:
+                await asyncio.to_thread(journal.close)
             store.close()
-            raise StartupError(cannot_use(database_path(settings.database), error)) from error
-        except BaseException:
-            store.close()
+            if isinstance(error, UNUSABLE):
+                raise StartupError(cannot_use(database_path(settings.database), error)) from error
             raise
         engine.start()
         reloads.start(_reloadables(callers.tokens, callers.provider_keys, api.certificates))

@@ -15,4 +15,9 @@ def end_process_with(task: asyncio.Task[None]) -> None:
     """
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("%s died; the server stops", task.get_name(), exc_info=error)
-        os.kill(os.getpid(), signal.SIGTERM)
+        end_process()
+
+
+def end_process() -> None:
+    """Stop the process in order."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -238,3 +238,28 @@ async def test_a_file_that_is_moved_away_is_synced_before_it_is_left(
     await opened.write(2)
     assert synced[0] == older.stat().st_ino
     assert synced[-1] == opened.path.stat().st_ino
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_journal_that_dies_says_so_and_refuses_all_that_wait_or_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health: list[bool] = []
+    dead = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    journal = Journal(
+        tmp_path / "audit.jsonl", on_health=health.append, on_death=lambda: loop.call_soon_threadsafe(dead.set)
+    )
+
+    def broken(_data: bytes) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(journal._file, "append", broken)
+    with pytest.raises(StorageUnavailableError):
+        await journal.write({"event": "x", "n": 1})
+    await dead.wait()
+    assert health == [False]
+    with pytest.raises(StorageUnavailableError):
+        await journal.write({"event": "x", "n": 2})
+    # And the end of the process does not wait for it.
+    await asyncio.to_thread(journal.close)

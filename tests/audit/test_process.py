@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -40,6 +41,36 @@ def _die_at_submit() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     SqliteStore.job_submit = job_submit  # type: ignore[assignment, method-assign]
+
+
+def _break_the_journal() -> None:
+    from autopilot_server.audit.journal import Journal
+
+    def broken(self: object, entries: object) -> None:
+        raise RuntimeError("planted")
+
+    Journal._write_down = broken  # type: ignore[assignment, method-assign]
+
+
+def test_a_server_whose_audit_dies_changes_nothing_and_ends(server: ServerProcess) -> None:
+    server.sabotage = _break_the_journal
+    server.start()
+    with Client(server.address, timeout=5) as client, pytest.raises(ServerUnreachable):
+        client.submit("linear", {}, job_id="job")
+    assert server.wait_for_death() == 0
+    assert "the audit died" in server.log.read_text()
+    server.sabotage = None
+    server.start()
+    with server.client() as client:
+        assert not list(client.list())
+
+
+def test_a_server_that_cannot_start_says_that_it_stopped(server: ServerProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server.options = [*server.options, "--listen", f"127.0.0.1:{taken.getsockname()[1]}"]
+        assert server.start_or_die() == ""
+        assert server.wait_for_death() == 2
+    assert [record["event"] for record in told(server)] == ["start", "stop"]
 
 
 def test_what_a_killed_server_was_about_to_do_is_told(server: ServerProcess) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from autopilot_server.audit.appended_file import AppendedFile
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
+from autopilot_server.supervision import end_process
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,15 @@ class _Entry:
 class Journal:
     """The audit of a server. Lives in one event loop."""
 
-    def __init__(self, path: Path, *, on_health: Callable[[bool], None]) -> None:
+    def __init__(
+        self, path: Path, *, on_health: Callable[[bool], None], on_death: Callable[[], None] = end_process
+    ) -> None:
         """Open the file, and write that the server starts. StartupError.
 
-        `on_health` hears, on a thread of the journal's own, that the file cannot be written any more, or can again.
+        `on_health` hears, on a thread of the journal's own, that the file cannot be written any more, or can again;
+        `on_death` that nothing will be written any more, by a fault of the program.
         """
+        self._on_death = on_death
         self._path, self._on_health = path, on_health
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
@@ -94,6 +99,23 @@ class Journal:
     # --- the thread ---
 
     def _main(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            # Whatever it is: without this thread nobody would ever be answered.
+            self._die(error)
+
+    def _die(self, error: BaseException) -> None:
+        log.critical("the audit died, calls that change jobs are refused, and the server stops", exc_info=error)
+        with self._changed:
+            self._away = True
+            entries, self._unsynced = self._unsynced + self._take(), []
+        self._on_health(False)
+        self._wake(entries, _unavailable)
+        _log_lost(_kept(entries))
+        self._on_death()
+
+    def _serve(self) -> None:
         while not self._closing or self._entries or self._unsynced:
             entries = self._next_entries()
             try:
