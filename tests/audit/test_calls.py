@@ -5,6 +5,7 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ import pytest
 from autopilot.v1 import job_pb2, job_service_pb2
 from autopilot_server.access.identity import METHODS as RIGHTS
 from autopilot_server.access.tokens import read_tokens
+from autopilot_server.api import audit
 from autopilot_server.api.audited import ANSWERED, ASKED
 from autopilot_server.audit import METHODS
 from autopilot_server.jobs.states import JobState
@@ -19,7 +21,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.access.test_rights import REQUESTS, call
-from tests.audit.conftest import Audited
+from tests.audit.conftest import Audited, records
 from tests.waiting import until
 
 READING = {"GetStatus", "ListJobs", "WatchProgress", "ListCheckpoints", "ListWorkflows"}
@@ -323,3 +325,23 @@ async def test_an_answer_that_cannot_be_told_is_kept_until_it_can(audited: Audit
     mend_file(audited)
     found = await audited.told(3)
     assert [record["answer"]["code"] for record in found[:2]] == ["OK", "OK"]
+
+
+async def test_who_may_change_nothing_cannot_fill_the_file(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls are told up to a number, and then counted; of others each one is told."""
+    monkeypatch.setattr(audit, "REFUSALS_SECONDS", 3600.0)
+    reader, submitter = audited.caller("read", name="reader"), audited.caller("submit", name="submitter")
+    for api in (reader, submitter):
+        for _ in range(25):
+            prune = api.stub.PruneJobs(job_service_pb2.PruneJobsRequest())
+            assert (await api.refused(prune)).reason == "METHOD_FORBIDDEN"
+    auditor = audited.server._auditor
+    assert auditor is not None
+    # As at the end of the server, or of the time.
+    auditor.close()
+    await until(lambda: '"refusals"' in audited.audit_file.read_text())
+    found = records(audited.audit_file)
+    told = Counter((record["event"], record["identity"]) for record in found)
+    assert told == {("refused", "reader"): 10, ("refusals", "reader"): 1, ("refused", "submitter"): 25}
+    (counted,) = (record for record in found if record["event"] == "refusals")
+    assert (counted["count"], counted["last_method"], counted["reason"]) == (15, "PruneJobs", "METHOD_FORBIDDEN")

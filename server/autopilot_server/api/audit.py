@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import uuid_utils
 
+from autopilot_server.access.identity import Identity, Right
 from autopilot_server.api.audited import ANSWERED, ASKED
 from autopilot_server.api.credentials import Caller, current_caller, known_caller
 from autopilot_server.audit.journal import Journal, Line
@@ -24,6 +25,12 @@ SERVICE = "/autopilot.v1.JobService/"
 
 # Calls without good credentials get one line in this time: anybody can make as many of them as the network carries.
 STRANGERS_SECONDS = 10.0
+
+# Calls of an identity that may change nothing are told one by one up to so many in this time, and then counted.
+MOST_REFUSALS = 10
+REFUSALS_SECONDS = 10.0
+
+_CHANGING = (Right.SUBMIT, Right.CONTROL, Right.ADMIN)
 
 
 class _Call:
@@ -59,6 +66,7 @@ class Auditor:
         """Tell `journal`."""
         self._journal = journal
         self._strangers = _Strangers(journal)
+        self._refusals: dict[Identity, _Refusals] = {}
 
     async def asked(self, request: Any) -> None:
         """A known caller asks for something. On disk on return; StorageUnavailableError: it must not be done."""
@@ -82,11 +90,23 @@ class Auditor:
                 self._strangers.add(call)
         elif not isinstance(error, asyncio.CancelledError | StorageUnavailableError):
             # Refused for what it is, before anything of it was read.
-            await self._journal.write(call.line("refused", caller) | call.origin(caller) | outcome)
+            await self._refused(call, caller, outcome)
+
+    async def _refused(self, call: _Call, caller: Caller, outcome: Line) -> None:
+        line = call.line("refused", caller) | call.origin(caller) | dict(outcome)
+        if any(map(caller.identity.holds, _CHANGING)) or not self._refusals_of(caller.identity).left_out(line):
+            await self._journal.write(line)
+
+    def _refusals_of(self, identity: Identity) -> "_Refusals":
+        if identity not in self._refusals:
+            self._refusals[identity] = _Refusals(self._journal, lambda: self._refusals.pop(identity))
+        return self._refusals[identity]
 
     def close(self) -> None:
         """Tell what is left to be told."""
         self._strangers.close()
+        for refusals in [*self._refusals.values()]:
+            refusals.close()
 
     def _tell_answer(self, call: _Call, outcome: Line) -> None:
         seconds = round(time.monotonic() - call.started, 6)
@@ -130,6 +150,30 @@ class _Strangers:
             line = {"event": "strangers", "reason": CredentialsInvalidError.reason, "count": self._count}
             self._journal.tell(line | {"last_method": self._last.method, "last_peer": self._last.peer})
         self._count, self._last = 0, None
+
+
+class _Refusals:
+    """Counts the refused calls of an identity for a while, and tells at its end of those that were not told."""
+
+    def __init__(self, journal: Journal, forget: Callable[[], object]) -> None:
+        self._journal, self._forget = journal, forget
+        self._count = 0
+        self._last: Line = {}
+        self._timer = asyncio.get_running_loop().call_later(REFUSALS_SECONDS, self.close)
+
+    def left_out(self, line: Line) -> bool:
+        """Whether one more is only counted."""
+        self._count += 1
+        self._last = line
+        return self._count > MOST_REFUSALS
+
+    def close(self) -> None:
+        self._timer.cancel()
+        self._forget()
+        if self._count > MOST_REFUSALS:
+            who = {name: self._last[name] for name in ("identity", "tenant", "credential", "code", "reason")}
+            last = {"last_method": self._last["method"], "last_peer": self._last["peer"]}
+            self._journal.tell({"event": "refusals", "count": self._count - MOST_REFUSALS, **who, **last})
 
 
 # --- interceptors ---
