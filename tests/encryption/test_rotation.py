@@ -13,9 +13,10 @@ from autopilot_server.jobs.errors import StartupError
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite import resealing
 from autopilot_server.storage.sqlite.check import check
+from autopilot_server.storage.sqlite.lock import lock_path
 
 from tests.encryption.conftest import PLACES, Vault, fill, require_filled
-from tests.encryption.graphs.graphs import planted
+from tests.encryption.graphs.graphs import LOOKS_SEALED, planted
 from tests.proof.server import AUTOPILOT
 
 # In a process of its own, which kills itself before its n-th row is written.
@@ -258,3 +259,57 @@ def test_what_cannot_be_decrypted_stops_it_and_is_named(vault: Vault) -> None:
         client.delete("done")
     resealing.encrypt(vault.server.database, vault.sealer)
     assert check(vault.server.database, Sealer((vault.sealer.first,))) == []
+
+
+def test_bytes_of_a_workflow_that_look_sealed_are_what_they_are(vault: Vault) -> None:
+    """In plain, encrypted for the first time, under another key, in plain again; and new in an encrypted database."""
+    marked(vault, "before")
+    vault.new_key()
+    done(vault, "encrypt")
+    assert check(vault.server.database, vault.sealer) == []
+    marked(vault, "encrypted")
+    vault.new_key()
+    done(vault, "encrypt")
+    vault.drop_old_keys()
+    assert check(vault.server.database, vault.sealer) == []
+    assert LOOKS_SEALED not in vault.server.database.read_bytes()
+    concluded(vault, "fork", fork_from="before")
+    done(vault, "decrypt")
+    vault.server.options = []
+    assert check(vault.server.database) == []
+    concluded(vault, "before")
+    concluded(vault, "encrypted")
+
+
+def marked(vault: Vault, job_id: str) -> None:
+    """A job with such bytes that waits for an answer, and a server that was stopped."""
+    vault.server.start()
+    with vault.server.client() as client:
+        client.submit("marking", {}, job_id=job_id)
+        assert client.get(job_id, wait=60).state is JobState.INTERRUPTED
+    vault.server.terminate()
+
+
+def concluded(vault: Vault, job_id: str, **fork: str) -> None:
+    """The bytes are there still, for the job or for a fork of it."""
+    vault.server.start()
+    with vault.server.client() as client:
+        if fork:
+            client.submit("marking", job_id=job_id, **fork)
+            client.get(job_id, wait=60)
+        client.resume(job_id, answer="yes")
+        assert client.get(job_id, wait=60).output["result"] == LOOKS_SEALED.hex()
+    vault.server.terminate()
+
+
+@pytest.mark.parametrize("name", ["encrypt", "decrypt"])
+def test_a_lock_that_cannot_be_had_is_no_server_that_runs(vault: Vault, name: str) -> None:
+    vault.new_key()
+    filled(vault)
+    lock = lock_path(vault.server.database)
+    lock.unlink()
+    lock.mkdir()
+    refused = command(vault, name)
+    assert refused.returncode == 2
+    assert "cannot write beside the database" in refused.stderr
+    assert "server" not in refused.stderr

@@ -10,6 +10,8 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
+LOOKS_SEALED = b"\0AP\1" + bytes(range(100))
+
 
 def planted(place: str) -> str:
     """A text that stands in one place only."""
@@ -22,6 +24,7 @@ class State(TypedDict, total=False):
     answer: str
     remembered: Any
     result: str
+    raw: bytes
 
 
 async def remember(state: State, runtime: Runtime[None]) -> State:
@@ -42,6 +45,15 @@ def ask(state: State) -> State:
 
 def conclude(state: State) -> State:
     return {"result": planted("output")}
+
+
+def mark(state: State) -> State:
+    """Bytes that begin as what is sealed does."""
+    return {"raw": LOOKS_SEALED}
+
+
+def tell_mark(state: State) -> State:
+    return {"result": state["raw"].hex()}
 
 
 def fail(state: State) -> State:
@@ -73,6 +85,7 @@ def _chain(*nodes: Any) -> Any:
 
 
 telling = _chain(remember, ask, conclude)
+marking = _chain(mark, ask, tell_mark)
 failing = _chain(fail)
 looking = _chain(environment)
 reading = _chain(read)

@@ -92,7 +92,7 @@ def _unreadable(connection: sqlite3.Connection, sealer: Sealer | None) -> Iterat
     if sealer is None:
         return
     for table in tables_of(connection):
-        for row in table_rows(connection, table, sealed_at_all(table.columns)):
+        for row in table_rows(connection, table, sealed_at_all(table)):
             try:
                 in_plain(table, row, sealer)
             except SealBrokenError as error:

@@ -21,11 +21,15 @@ def lock_path(database: Path) -> Path:
     return database.with_name(database.name + ".lock")
 
 
+class InUseError(StartupError):
+    """Another process has the lock."""
+
+
 class ServerLock:
     """An exclusive lock; the kernel frees it when the process ends. Its file tells which process that is."""
 
     def __init__(self, database: Path, *, purpose: str = "") -> None:
-        """Take the lock. StartupError when another process has it, or the file cannot be made."""
+        """Take the lock. InUseError when another process has it; StartupError when it cannot be had at all."""
         try:
             self._descriptor = os.open(lock_path(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -34,10 +38,13 @@ class ServerLock:
             ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             owner = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            raise StartupError(_in_use(database, owner)) from None
+            raise InUseError(_in_use(database, owner)) from None
+        except OSError as error:
+            os.close(self._descriptor)
+            raise StartupError(f"cannot lock the database {database}: {error.strerror}") from error
         # Never empty in between: who reads it always finds a process.
         line = f"{os.getpid()} {purpose}".strip().encode() + b"\n"
         os.pwrite(self._descriptor, line, 0)

@@ -5,7 +5,7 @@ the rest by what it looks like.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from autopilot_server.jobs.errors import SealBrokenError, StartupError
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.key_register import register, registered, require_keys
-from autopilot_server.storage.sqlite.lock import ENCRYPTS, ServerLock
+from autopilot_server.storage.sqlite.lock import ENCRYPTS, InUseError, ServerLock
 from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.sealed_tables import (
     BATCH,
@@ -37,12 +37,12 @@ from autopilot_server.storage.sqlite.snapshot import reading, require_current
 class Change:
     """Which rows to change, and how."""
 
-    wanted: Callable[[Sequence[str], Sealer], Wanted]
+    wanted: Callable[[SealedTable, Sealer], Wanted]
     values: Callable[[SealedTable, Any, Sealer], dict[str, Any]]
 
 
 ENCRYPT = Change(sealed_otherwise, under_first_key)
-DECRYPT = Change(lambda columns, _: sealed_at_all(columns), in_plain)
+DECRYPT = Change(lambda table, _: sealed_at_all(table), in_plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ def _look(path: Path) -> None:
 
 @contextmanager
 def _server_kept_off(path: Path) -> Iterator[bool]:
-    """Whether no server uses the database, and none can until the end."""
+    """Whether no server uses the database, and none can until the end. StartupError when that cannot be found out."""
     try:
         lock = ServerLock(path, purpose=ENCRYPTS)
-    except StartupError:
+    except InUseError:
         yield False
         return
     try:
@@ -150,7 +150,7 @@ def _broken(path: Path, error: SealBrokenError) -> str:
 
 
 def _pass(connection: sqlite3.Connection, table: SealedTable, change: Change, sealer: Sealer) -> int:
-    changed, after, wanted = 0, before_all(table), change.wanted(table.columns, sealer)
+    changed, after, wanted = 0, before_all(table), change.wanted(table, sealer)
     while True:
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -186,7 +186,7 @@ def _retire_others(connection: sqlite3.Connection, path: Path, sealer: Sealer) -
     try:
         _require_sealing(connection, path, sealer, alone=True)
         left = any(
-            batch(connection, table, sealed_otherwise(table.columns, sealer), before_all(table), limit=1)
+            batch(connection, table, sealed_otherwise(table, sealer), before_all(table), limit=1)
             for table in tables_of(connection)
         )
         others = tuple(name for name in registered(connection) if name != sealer.first.name)

@@ -1,7 +1,7 @@
 """Where content stands in the database: each table with sealed columns, and how its values are opened and sealed."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ Wanted = tuple[str, dict[str, Any]]
 """A condition on rows, and its parameters."""
 
 _SUFFIX = f"+{CHECKPOINT_CIPHER}"
+
+# Bytes of a workflow's own may look sealed, and they stand as they are in a checkpoint: there only the type tells.
+_SEALED_TYPE = "(substr(type, -length(:suffix)) = :suffix)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +123,21 @@ def key_of(table: SealedTable, row: Any) -> dict[str, Any]:
     return {f"key_{column}": row[column] for column in table.key}
 
 
-def sealed_otherwise(columns: Sequence[str], sealer: Sealer) -> Wanted:
+def sealed_otherwise(table: SealedTable, sealer: Sealer) -> Wanted:
     """The condition that a row has a value which is not sealed with the first key."""
     prefix = sealer.prefix
-    each = (f"(length({name}) > 0 AND substr({name}, 1, {len(prefix)}) <> :prefix)" for name in columns)
-    return " OR ".join(each), {"prefix": prefix}
+    otherwise = f"substr({{0}}, 1, {len(prefix)}) <> :prefix"
+    if table.has_types:
+        otherwise = f"(NOT {_SEALED_TYPE} OR {otherwise})"
+    each = (f"(length({name}) > 0 AND {otherwise.format(name)})" for name in table.columns)
+    return " OR ".join(each), {"prefix": prefix, "suffix": _SUFFIX}
 
 
-def sealed_at_all(columns: Sequence[str]) -> Wanted:
+def sealed_at_all(table: SealedTable) -> Wanted:
     """The condition that a row has a sealed value."""
-    each = (f"(length({name}) >= {OVERHEAD} AND substr({name}, 1, {len(MAGIC)}) = :magic)" for name in columns)
+    if table.has_types:
+        return _SEALED_TYPE, {"suffix": _SUFFIX}
+    each = (f"(length({name}) >= {OVERHEAD} AND substr({name}, 1, {len(MAGIC)}) = :magic)" for name in table.columns)
     return " OR ".join(each), {"magic": MAGIC}
 
 
@@ -161,4 +169,8 @@ def under_first_key(table: SealedTable, row: Any, sealer: Sealer) -> dict[str, A
 
 
 def _with(table: SealedTable, row: Any, *, sealed: bool) -> Iterator[str]:
-    return (column for column in table.columns if is_sealed(row[column]) is sealed)
+    return (column for column in table.columns if _is_sealed(table, row, column) is sealed)
+
+
+def _is_sealed(table: SealedTable, row: Any, column: str) -> bool:
+    return row["type"].endswith(_SUFFIX) if table.has_types else is_sealed(row[column])
