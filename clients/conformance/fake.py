@@ -85,6 +85,11 @@ class FakeServer:
         with self._changed:
             return [request for name, request in self._seen if name == method and request.get("job_id", "") == job_id]
 
+    def wait_until_asked(self, method: str, job_id: str) -> None:
+        """Wait for the first call of a method for a job."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._counts[f"{method} {job_id}"] > 0)
+
     def wait_until_gone(self, job_id: str, timeout: float) -> bool:
         """Wait until whoever watched an endless job has ended the call."""
         with self._changed:
@@ -151,6 +156,7 @@ class FakeServer:
             self._asked_at[key] = now
             self._seen.append((method, noted))
             self._counts[key] += 1
+            self._changed.notify_all()
             return self._counts[key]
 
 

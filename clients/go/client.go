@@ -24,6 +24,8 @@ type Client struct {
 	connection *grpc.ClientConn
 	timeout    time.Duration
 	closed     atomic.Bool
+	// Is closed by Close.
+	closing chan struct{}
 }
 
 // New makes a client of the server at an address, "host:port". It does not wait
@@ -42,7 +44,7 @@ func New(address string, options ...Option) (*Client, error) {
 		return nil, err
 	}
 	stub := autopilotv1.NewJobServiceClient(connection)
-	return &Client{stub: stub, connection: connection, timeout: settings.timeout}, nil
+	return &Client{stub: stub, connection: connection, timeout: settings.timeout, closing: make(chan struct{})}, nil
 }
 
 // Close ends what is open. The client cannot be used any more.
@@ -50,6 +52,7 @@ func (c *Client) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
+	close(c.closing)
 	return c.connection.Close()
 }
 

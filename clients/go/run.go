@@ -85,7 +85,7 @@ func (c *Client) watchOn(ctx context.Context, following *following, options *Fol
 
 // reread reads a job, as patiently as a watch.
 func (c *Client) reread(ctx context.Context, jobID string, reconnectFor time.Duration) (*Job, error) {
-	patience := patienceOf(reconnectFor)
+	patience := c.patience(reconnectFor)
 	for {
 		job, err := c.Get(ctx, jobID, nil)
 		if err == nil {

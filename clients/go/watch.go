@@ -50,7 +50,7 @@ const (
 func (c *Client) Watch(ctx context.Context, jobID string, options *WatchOptions) iter.Seq2[Event, error] {
 	options = orDefault(options)
 	return func(yield func(Event, error) bool) {
-		place := &place{jobID: jobID, options: *options, patience: patienceOf(options.ReconnectFor)}
+		place := &place{jobID: jobID, options: *options, patience: c.patience(options.ReconnectFor)}
 		place.sequence = options.AfterSequence
 		for {
 			err := c.watchOnce(ctx, place, func(event Event) bool { return yield(event, nil) })
@@ -136,16 +136,18 @@ func (p *place) isNew(sequence int64) bool {
 
 // patience is how long, and how often, to try again while a server is away.
 type patience struct {
-	longest     time.Duration
+	longest time.Duration
+	// Ends a pause as well.
+	closing     <-chan struct{}
 	breaks      int
 	brokenSince time.Time
 }
 
-func patienceOf(reconnectFor time.Duration) patience {
+func (c *Client) patience(reconnectFor time.Duration) patience {
 	if reconnectFor == 0 {
 		reconnectFor = defaultReconnectFor
 	}
-	return patience{longest: max(reconnectFor, 0)}
+	return patience{longest: max(reconnectFor, 0), closing: c.closing}
 }
 
 func (p *patience) restore() {
@@ -165,7 +167,7 @@ func (p *patience) bear(ctx context.Context, err error) error {
 	if time.Since(p.brokenSince) >= p.longest {
 		return err
 	}
-	return sleep(ctx, p.pause(failed.RetryDelay), err)
+	return p.sleep(ctx, p.pause(failed.RetryDelay), err)
 }
 
 // isBreak says that the log is there all the same.
@@ -186,8 +188,9 @@ func (p *patience) pause(retryDelay time.Duration) time.Duration {
 	return max(0, min(retryDelay, longestRetryDelay)) + jittered
 }
 
-// sleep returns the error when the context ends meanwhile.
-func sleep(ctx context.Context, duration time.Duration, err error) error {
+// sleep returns the error when the context ends meanwhile, and another when the
+// client is closed.
+func (p *patience) sleep(ctx context.Context, duration time.Duration, err error) error {
 	timer := time.NewTimer(duration)
 	defer timer.Stop()
 	select {
@@ -195,5 +198,7 @@ func sleep(ctx context.Context, duration time.Duration, err error) error {
 		return nil
 	case <-ctx.Done():
 		return err
+	case <-p.closing:
+		return ErrClosed
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	autopilotv1 "github.com/autopilot-jobs/autopilot/generated/go/autopilot/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 type stream = grpc.ServerStreamingServer[autopilotv1.WatchProgressResponse]
@@ -124,7 +126,7 @@ func TestAContextThatEndsInAPauseEndsTheWatch(t *testing.T) {
 
 func TestPatience(t *testing.T) {
 	broken, final := &Error{Code: codes.Unavailable}, &Error{Code: codes.NotFound}
-	patient := patienceOf(0)
+	patient := new(Client).patience(0)
 	if patient.longest != defaultReconnectFor {
 		t.Error(patient.longest)
 	}
@@ -137,14 +139,14 @@ func TestPatience(t *testing.T) {
 	if err := patient.bear(t.Context(), broken); err != nil {
 		t.Error(err)
 	}
-	impatient := patienceOf(AtOnce)
+	impatient := new(Client).patience(AtOnce)
 	if err := impatient.bear(t.Context(), broken); err == nil {
 		t.Error("a break is borne")
 	}
 }
 
 func TestPausesGrowToFiveSeconds(t *testing.T) {
-	patience := patienceOf(0)
+	patience := new(Client).patience(0)
 	for expected := firstBackoff; expected < longestBackoff; expected *= 2 {
 		if pause := patience.pause(0); pause < expected/2 || pause > expected {
 			t.Errorf("expected up to %v, found %v", expected, pause)
@@ -160,6 +162,19 @@ func TestPausesGrowToFiveSeconds(t *testing.T) {
 		if pause := patience.pause(asked); pause < least+firstBackoff/2 || pause > least+firstBackoff {
 			t.Errorf("asked to wait %v: %v", asked, pause)
 		}
+	}
+}
+
+func TestAClosedClientEndsAPause(t *testing.T) {
+	client, err := New("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	patience := client.patience(0)
+	client.Close()
+	full := refused(t, codes.ResourceExhausted, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Hour)})
+	if err := patience.bear(t.Context(), full); !errors.Is(err, ErrClosed) {
+		t.Error(err)
 	}
 }
 

@@ -1,5 +1,6 @@
 """The Python client: conversions, errors, retries, reconnection."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -40,6 +41,7 @@ from autopilot_client import (
 from autopilot_client._convert import event, job, timestamp, value
 from autopilot_client._watching import Following
 
+from clients.conformance.fake import FakeServer
 from tests.promises.conftest import appears, client, ended, server
 from tests.proof.server import ServerProcess
 
@@ -138,6 +140,53 @@ async def test_a_closed_client_says_so() -> None:
         await asynchronous.get("j")
     with pytest.raises(RuntimeError, match="this client is closed"):
         await anext(asynchronous.watch("j"))
+
+
+@pytest.fixture
+def endless() -> Iterator[FakeServer]:
+    server = FakeServer()
+    yield server
+    server.close()
+
+
+def test_closing_the_client_ends_what_is_open(endless: FakeServer) -> None:
+    client = Client(endless.address)
+    events = client.watch("endless-sync")
+    next(events)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, events)
+        client.close()
+        with pytest.raises(RuntimeError, match="this client is closed"):
+            waiting.result(timeout=20)
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        # The pause before another try.
+        client._rest(3600)
+
+
+async def test_closing_the_asynchronous_client_ends_what_is_open(endless: FakeServer) -> None:
+    """Not as if somebody had cancelled the task, which would end in silence."""
+    client = AsyncClient(endless.address)
+    events = client.watch("endless-async")
+    await anext(events)
+    watching, reading = asyncio.ensure_future(anext(events)), asyncio.ensure_future(client.get("silent"))
+    await asyncio.to_thread(endless.wait_until_asked, "GetStatus", "silent")
+    await client.close()
+    for waiting in (watching, reading):
+        with pytest.raises(RuntimeError, match="this client is closed"):
+            await asyncio.wait_for(waiting, 20)
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        await asyncio.wait_for(client._rest(3600), 20)
+
+
+async def test_a_task_that_is_cancelled_is_cancelled(endless: FakeServer) -> None:
+    async with AsyncClient(endless.address) as client:
+        events = client.watch("endless-cancelled")
+        await anext(events)
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
 
 def test_a_server_that_does_not_answer() -> None:

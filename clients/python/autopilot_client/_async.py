@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -58,7 +58,7 @@ class AsyncClient:
         """
         if channel is None and not insecure:
             check_secrecy(address, credentials, token)
-        self._owned, self._closed = channel is None, False
+        self._owned, self._closing = channel is None, asyncio.Event()
         self._server = address if channel is None else "the server"
         if channel is None and credentials is not None:
             channel = grpc.aio.secure_channel(address, credentials, OPTIONS)
@@ -69,8 +69,8 @@ class AsyncClient:
         self._timeout, self._metadata = timeout, CallMetadata(metadata, token)
 
     async def close(self) -> None:
-        """Close the connection. The client cannot be used any more."""
-        self._closed = True
+        """Close the connection, and end what is open, pauses as well. The client cannot be used any more."""
+        self._closing.set()
         if self._owned:
             await self._channel.close()
 
@@ -163,12 +163,15 @@ class AsyncClient:
                     for event in place.take(response):
                         yield event
             except grpc.RpcError as error:
-                pause = place.patience.pause(from_rpc(error))
+                pause = place.patience.pause(self._failure(error))
+            except asyncio.CancelledError:
+                self._check_task()
+                raise
             else:
                 return
             finally:
                 stream.cancel()
-            await asyncio.sleep(pause)
+            await self._rest(pause)
 
     async def follow(
         self,
@@ -202,7 +205,7 @@ class AsyncClient:
                 return await self.get(job_id)
             except CallFailed as error:
                 pause = patience.pause(error)
-            await asyncio.sleep(pause)
+            await self._rest(pause)
 
     async def run(
         self,
@@ -291,8 +294,23 @@ class AsyncClient:
     # --- calls ---
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closing.is_set():
             raise RuntimeError("this client is closed")
+
+    def _check_task(self) -> None:
+        # gRPC cancels what is open when the client is closed, which looks as if somebody had cancelled the task.
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            self._check_open()
+
+    async def _rest(self, pause: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), pause)
+        self._check_open()
+
+    def _failure(self, error: grpc.RpcError, timeout: float = 0) -> CallFailed:
+        self._check_open()
+        return from_rpc(error, server=self._server, timeout=timeout)
 
     async def _call(self, method: Callable[..., Awaitable[R]], request: Any, timeout: float | None) -> R:
         self._check_open()
@@ -300,7 +318,10 @@ class AsyncClient:
         try:
             return await method(request, timeout=allowed, metadata=self._metadata())
         except grpc.RpcError as error:
-            raise from_rpc(error, server=self._server, timeout=allowed) from None
+            raise self._failure(error, allowed) from None
+        except asyncio.CancelledError:
+            self._check_task()
+            raise
 
     async def _pages(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:
         while True:

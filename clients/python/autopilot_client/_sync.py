@@ -1,6 +1,6 @@
 """The synchronous client."""
 
-import time
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -67,7 +67,7 @@ class Client:
         """
         if channel is None and not insecure:
             check_secrecy(address, credentials, token)
-        self._owned, self._closed = channel is None, False
+        self._owned, self._closing = channel is None, threading.Event()
         self._server = address if channel is None else "the server"
         if channel is None and credentials is not None:
             channel = grpc.secure_channel(address, credentials, OPTIONS)
@@ -78,8 +78,8 @@ class Client:
         self._timeout, self._metadata = timeout, CallMetadata(metadata, token)
 
     def close(self) -> None:
-        """Close the connection. The client cannot be used any more."""
-        self._closed = True
+        """Close the connection, and end what is open, pauses as well. The client cannot be used any more."""
+        self._closing.set()
         if self._owned:
             self._channel.close()
 
@@ -170,12 +170,12 @@ class Client:
                 for response in stream:
                     yield from place.take(response)
             except grpc.RpcError as error:
-                pause = place.patience.pause(from_rpc(error))
+                pause = place.patience.pause(self._failure(error))
             else:
                 return
             finally:
                 stream.cancel()
-            time.sleep(pause)
+            self._rest(pause)
 
     def follow(
         self,
@@ -209,7 +209,7 @@ class Client:
                 return self.get(job_id)
             except CallFailed as error:
                 pause = patience.pause(error)
-            time.sleep(pause)
+            self._rest(pause)
 
     def run(
         self,
@@ -292,8 +292,17 @@ class Client:
     # --- calls ---
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closing.is_set():
             raise RuntimeError("this client is closed")
+
+    def _rest(self, pause: float) -> None:
+        self._closing.wait(pause)
+        self._check_open()
+
+    def _failure(self, error: grpc.RpcError, timeout: float = 0) -> CallFailed:
+        # What is open when the client is closed ends with gRPC's CANCELLED, which nobody asked for.
+        self._check_open()
+        return from_rpc(error, server=self._server, timeout=timeout)
 
     def _call(self, method: Callable[..., R], request: Any, timeout: float | None) -> R:
         self._check_open()
@@ -301,7 +310,7 @@ class Client:
         try:
             return method(request, timeout=allowed, metadata=self._metadata())
         except grpc.RpcError as error:
-            raise from_rpc(error, server=self._server, timeout=allowed) from None
+            raise self._failure(error, allowed) from None
 
     def _pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         while True:

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Request, Response, Status};
@@ -48,6 +49,11 @@ impl Caller {
             _ = closed => Err(Error::Closed),
             done = work => done,
         }
+    }
+
+    /// Does nothing for a while, or ends with the client.
+    pub(crate) async fn rest(&self, pause: Duration) -> Result<()> {
+        self.unless_closed(sleep(pause).map(Ok)).await
     }
 
     /// A request with the credentials of now.
@@ -149,6 +155,14 @@ pub(crate) use awaited;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_with_the_client() {
+        let client = crate::Client::new("127.0.0.1:1").unwrap();
+        client.caller().rest(Duration::from_secs(3600)).await.unwrap();
+        client.close();
+        assert!(matches!(client.caller().rest(Duration::from_secs(3600)).await, Err(Error::Closed)));
+    }
 
     #[test]
     fn a_wait_is_on_top_of_the_clients_deadline_and_any_length_will_do() {

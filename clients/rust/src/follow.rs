@@ -65,7 +65,7 @@ impl Follow {
         loop {
             match self.client.get(&self.job_id).await {
                 Ok(job) => return Ok(job),
-                Err(error) => tokio::time::sleep(patience.bear(error)?).await,
+                Err(error) => self.client.caller().rest(patience.bear(error)?).await?,
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use autopilot_proto::v1::{self, PayloadFormat, ProgressEvent, WatchProgressResponse};
-use futures_util::FutureExt;
 use tonic::Streaming;
 
 use crate::patience::{Patience, RECONNECT_FOR};
@@ -108,8 +107,7 @@ impl Place {
                 Err(error) => {
                     self.open = None;
                     let pause = self.patience.bear(error)?;
-                    let slept = tokio::time::sleep(pause).map(Ok);
-                    self.client.caller().unless_closed(slept).await?;
+                    self.client.caller().rest(pause).await?;
                 }
             }
         }

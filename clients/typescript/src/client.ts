@@ -93,7 +93,7 @@ export class Client {
    * which was resumed since, is an event like the others.
    */
   async follow(jobId: string, options: options.FollowOptions = {}): Promise<Job> {
-    return follow(this, jobId, options);
+    return follow(this, jobId, options, this.#connection.closing);
   }
 
   /**

@@ -88,11 +88,11 @@ export class Connection {
   }
 
   close(): void {
-    this.#closing.abort();
+    this.#closing.abort(new ClientClosedError());
     this.#sessions.abort(new ConnectError("closed", Code.Canceled));
   }
 
-  /** Is aborted by `close`. */
+  /** Is aborted by `close`, with a ClientClosedError. */
   get closing(): AbortSignal {
     return this.#closing.signal;
   }

@@ -10,11 +10,16 @@ interface Reader {
 }
 
 /** Watches a job until it is finished, or INTERRUPTED now and not only at some time in its past. */
-export async function follow(reader: Reader, jobId: string, options: FollowOptions): Promise<Job> {
+export async function follow(
+  reader: Reader,
+  jobId: string,
+  options: FollowOptions,
+  closing: AbortSignal,
+): Promise<Job> {
   const { onEvent, afterSequence: sequence = 0, ...watching } = options;
   const seen = { sequence };
   for (;;) {
-    const job = await reread(reader, jobId, options);
+    const job = await reread(reader, jobId, options, closing);
     // The job rests, and everything that led there was seen.
     if (isResting(job.state) && seen.sequence >= job.latestSequence) return job;
     for await (const event of reader.watch(jobId, { ...watching, afterSequence: seen.sequence })) {
@@ -34,15 +39,19 @@ function mayRest(job: Job, event: JobEvent): boolean {
 }
 
 /** Reads a job, as patiently as a watch. */
-async function reread(reader: Reader, jobId: string, { signal, reconnectForMs }: FollowOptions): Promise<Job> {
+async function reread(
+  reader: Reader,
+  jobId: string,
+  { signal, reconnectForMs }: FollowOptions,
+  closing: AbortSignal,
+): Promise<Job> {
   const patience = new Patience(reconnectForMs);
+  const ending = signal === undefined ? closing : AbortSignal.any([signal, closing]);
   for (;;) {
     try {
       return await reader.get(jobId, { signal });
     } catch (error) {
-      await patience.bear(error, signal ?? NEVER);
+      await patience.bear(error, ending);
     }
   }
 }
-
-const NEVER = new AbortController().signal;

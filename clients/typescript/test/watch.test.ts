@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { suite, test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { JobState } from "../src/contract.js";
-import { Client, ClientClosedError, ServerUnreachableError, type JobEvent } from "../src/index.js";
+import { follow } from "../src/follow.js";
+import { CallError, Client, ClientClosedError, ServerUnreachableError, type JobEvent } from "../src/index.js";
 import { aborted, FakeServer, serving } from "./server.js";
 
 function events(...sequences: number[]) {
@@ -222,6 +223,19 @@ suite("follow and run", () => {
     assert.equal(output, 7);
     assert.deepEqual(states, ["INTERRUPTED", "RUNNING", "SUCCEEDED"]);
     assert.equal(reads, 2);
+  });
+
+  test("closing the client ends the pause before the job is read again", async () => {
+    const closing = new AbortController();
+    const details = { code: "RESOURCE_EXHAUSTED", reason: "", message: "full", metadata: {}, violations: [] } as const;
+    const reader = {
+      get: () => {
+        closing.abort(new ClientClosedError());
+        return Promise.reject(new CallError({ ...details, violations: [], retryDelayMs: 3_600_000 }));
+      },
+      watch: () => assert.fail("there is nothing to watch"),
+    };
+    await assert.rejects(follow(reader, "j", {}, closing.signal), ClientClosedError);
   });
 
   test("an error of onEvent is the caller's", async (context) => {

@@ -6,6 +6,7 @@ import io.github.autopilotjobs.v1.ListCheckpointsRequest;
 import io.github.autopilotjobs.v1.ListJobsRequest;
 import io.github.autopilotjobs.v1.ListWorkflowsRequest;
 import io.github.autopilotjobs.v1.PayloadFormat;
+import io.grpc.Context;
 import java.time.Duration;
 import java.util.concurrent.Flow;
 import java.util.function.Consumer;
@@ -52,6 +53,11 @@ public final class AutopilotClient implements AutoCloseable {
    */
   public AutopilotClient withTimeout(Duration timeout) {
     return new AutopilotClient(connection, timeout);
+  }
+
+  /** Is cancelled by close. */
+  Context open() {
+    return connection.open();
   }
 
   /** Ends what is open. The client cannot be used any more. */

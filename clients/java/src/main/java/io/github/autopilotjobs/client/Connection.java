@@ -4,6 +4,7 @@ import io.github.autopilotjobs.client.errors.CallFailedException;
 import io.github.autopilotjobs.v1.JobServiceGrpc;
 import io.github.autopilotjobs.v1.JobServiceGrpc.JobServiceBlockingStub;
 import io.grpc.CallCredentials;
+import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
@@ -27,6 +28,8 @@ final class Connection implements AutoCloseable {
   private final Reconnecting reconnecting;
   private final JobServiceBlockingStub stub;
   private final AtomicBoolean closed = new AtomicBoolean();
+  // Ends with close: for what waits and is no call.
+  private final Context.CancellableContext open = Context.ROOT.withCancellation();
 
   Connection(
       ManagedChannelBuilder<?> builder,
@@ -87,6 +90,11 @@ final class Connection implements AutoCloseable {
     return Failures.of(error);
   }
 
+  /** Is cancelled by close. */
+  Context open() {
+    return open;
+  }
+
   private void checkOpen() {
     if (closed.get()) {
       throw new IllegalStateException("this client is closed");
@@ -98,6 +106,7 @@ final class Connection implements AutoCloseable {
     if (closed.compareAndSet(false, true)) {
       reconnecting.close();
       channel.shutdownNow();
+      open.cancel(null);
     }
   }
 }

@@ -30,7 +30,7 @@ final class Following {
 
   /** Reads the job, as patiently as a watch. */
   private Job read(String jobId) {
-    Patience patience = new Patience(options.reconnectFor());
+    Patience patience = new Patience(options.reconnectFor(), client.open());
     while (true) {
       try {
         return client.get(jobId);

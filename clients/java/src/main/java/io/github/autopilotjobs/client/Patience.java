@@ -16,10 +16,13 @@ final class Patience {
   private static final int MOST_DOUBLINGS = 16;
 
   private final long longestNanos;
+  private final Context open;
   private int breaks;
   private long brokenSince;
 
-  Patience(Duration longest) {
+  /** {@code open}: the client's, whose end ends a pause. */
+  Patience(Duration longest, Context open) {
+    this.open = open;
     longestNanos = longest.toNanos();
   }
 
@@ -64,17 +67,19 @@ final class Patience {
     return Math.max(0, Math.min(asked, LONGEST_RETRY_DELAY_MILLIS)) + jittered;
   }
 
-  /** When the context ends or the thread is interrupted meanwhile, the next try says so. */
-  private static void pause(long millis, Context context) {
+  /** When the context or the client ends, or the thread is interrupted, the next try says so. */
+  private void pause(long millis, Context context) {
     CountDownLatch ended = new CountDownLatch(1);
     Context.CancellationListener listener = cancelled -> ended.countDown();
     context.addListener(listener, Runnable::run);
+    open.addListener(listener, Runnable::run);
     try {
       ended.await(millis, TimeUnit.MILLISECONDS);
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
     } finally {
       context.removeListener(listener);
+      open.removeListener(listener);
     }
   }
 }

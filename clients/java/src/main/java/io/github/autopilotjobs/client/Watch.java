@@ -44,7 +44,7 @@ public final class Watch implements Iterable<Event>, AutoCloseable {
 
   Watch(Connection connection, String jobId, WatchOptions options) {
     this.connection = connection;
-    patience = new Patience(options.reconnectFor());
+    patience = new Patience(options.reconnectFor(), connection.open());
     request = options.request(jobId);
   }
 
