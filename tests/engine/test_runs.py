@@ -294,6 +294,30 @@ async def test_a_fork_of_an_earlier_checkpoint_runs_what_came_next_again(world: 
     assert world.steps(fork.job_id) == ["b", "c"]
 
 
+async def test_a_fork_of_a_checkpoint_knows_nothing_of_an_edit_of_it(world: World, tmp_path: Path) -> None:
+    source = await world.run("failing", {"items": [], "folder": str(tmp_path)})
+    before_fail = source.checkpoint_id
+    await world.resume(source.job_id, state_update='{"items": ["edited"]}', state_update_step="fail")
+    assert (await world.stopped(source.job_id)).state is JobState.SUCCEEDED
+    fork = await world.run("failing", fork_from=CheckpointRef(source.job_id, before_fail))
+    assert fork.state is JobState.FAILED
+    assert (tmp_path / "trace").read_text().split() == ["before", "fail", "fail"]
+
+
+async def test_an_edit_that_a_reducer_refuses_leaves_nothing(world: World, tmp_path: Path) -> None:
+    source = await world.run("failing", {"items": [], "folder": str(tmp_path)})
+    await world.resume(source.job_id, state_update='{"items": 1}', state_update_step="fail")
+    refused = await world.stopped(source.job_id)
+    assert refused.state is JobState.FAILED
+    assert refused.error is not None
+    assert refused.error.reason is JobErrorReason.UPDATE_REFUSED
+    pending = world.store.writes_get(source.spec.thread_id, "", source.checkpoint_id)
+    assert [write.channel for write in pending] == ["__error__"]
+    await world.resume(source.job_id)
+    assert (await world.stopped(source.job_id)).state is JobState.FAILED
+    assert (tmp_path / "trace").read_text().split() == ["before", "fail", "fail"]
+
+
 async def test_many_jobs_at_once(world: World) -> None:
     jobs = [await world.submit("linear", {"items": [number]}) for number in range(100)]
     for number, job_id in enumerate(jobs):

@@ -138,6 +138,12 @@ class Recorder:
         """Count steps anew from a checkpoint."""
         self._estimate.completed_steps = completed_steps
 
+    def discard_edit(self, completed_steps: int) -> None:
+        """Store nothing of an edit that was refused, and count steps as before it."""
+        with self._lock:
+            self._writes.clear()
+        self.rewind(completed_steps)
+
     @property
     def completed_steps(self) -> int:
         """Steps finished so far."""
@@ -366,6 +372,10 @@ class Recorder:
             elif (task := self._tasks.get(task_id)) is not None:
                 task.output = output
             self._writes.append(put)
+            if self._start_point_open:
+                # An edit's. LangGraph keeps them where the edit is made, in the name of the step that it is attributed
+                # to: stored before the edit's checkpoint, or without it, they would pass for that step's own.
+                return
             if self._active or any(write.channel == private.ERROR for write in put.rows):
                 # Others of the superstep, or an error handler, go on, for hours maybe, and may block the loop: this
                 # one is kept now.

@@ -39,13 +39,10 @@ async def apply_start_point(
             await graph.aupdate_state(config, values, as_node=start.state_update_step or None)
     except (StaleRunError, StorageUnavailableError, SealBrokenError):
         raise
-    except InvalidUpdateError as error:
-        recorder.rewind(completed)
-        raise UpdateRefusedError(_first_line(error)) from error
     except Exception as error:
-        recorder.rewind(completed)
-        # A reducer, a validator or a conditional edge of the workflow refused the values in its own way.
-        raise UpdateRefusedError(f"{type(error).__name__}: {error}"[:4096]) from error
+        # The graph, or a reducer, a validator or a conditional edge of the workflow refused the values in its own way.
+        recorder.discard_edit(completed)
+        raise UpdateRefusedError(_reason(error)) from error
 
 
 def _completed_steps(metadata: Any) -> int:
@@ -53,6 +50,8 @@ def _completed_steps(metadata: Any) -> int:
     return int(notes.get("completed_steps", 0))
 
 
-def _first_line(error: Exception) -> str:
-    # LangGraph appends a link to its troubleshooting pages.
-    return str(error).partition("\nFor troubleshooting")[0]
+def _reason(error: Exception) -> str:
+    if isinstance(error, InvalidUpdateError):
+        # LangGraph appends a link to its troubleshooting pages.
+        return str(error).partition("\nFor troubleshooting")[0]
+    return f"{type(error).__name__}: {error}"[:4096]

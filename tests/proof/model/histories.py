@@ -165,7 +165,8 @@ class Histories(RuleBasedStateMachine):
         beside = point is not None and (point.finished or (point.ran < 0 and point.parent is not None))
         if draw(st.booleans()) and not beside:
             update = {"trail": ["edited"], "gate": str(self.talk.gate(draw(st.sampled_from(GATES))))}
-            request.state_update.CopyFrom(payload(draw(st.sampled_from([update, update, [1]]))))
+            # The list is refused before it is taken in, a trail that is none by its reducer, while it is taken in.
+            request.state_update.CopyFrom(payload(draw(st.sampled_from([update, update, [1], {"trail": 1}]))))
             steps = [top(superstep[0]) for superstep in job.plan.supersteps] if plain else []
             request.state_update_step = draw(st.sampled_from(["", *steps, "nowhere"]))
 

@@ -224,7 +224,7 @@ def _position_after(job: Job, base: Point, start: Start) -> int | None:
     """Where an edit attributed to a step leads; None when the graph refuses it."""
     if start.update is None:
         return base.position
-    if not isinstance(start.update[0], dict):
+    if not isinstance(start.update[0], dict) or not isinstance(start.update[0].get("trail", []), list):
         return None
     plan = job.plan.supersteps
     if not start.step:

@@ -21,7 +21,7 @@ def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: st
     """Copy; gives the columns of the new job's row that follow from it.
 
     What tasks of the checkpoint's superstep have done goes with it while the superstep is open, as after a failure or
-    at a question. When the source went on from it, the fork runs the superstep anew.
+    at a question. When the source went on from it, the fork runs the superstep anew; an edit of it is not of the fork.
     """
     places = transaction.execute(SQL.checkpoint_list_places, {"thread_id": source.thread_id}).fetchall()
     still_open = not any(_continues(p, source.checkpoint_id) for p in places)
@@ -31,16 +31,19 @@ def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: st
         (p["checkpoint_ns"], p["checkpoint_id"]) for p in places if _belongs(p, source.checkpoint_id, still_open)
     ]
     for checkpoint_ns, checkpoint_id in chosen:
+        is_asked_for = (checkpoint_ns, checkpoint_id) == ("", source.checkpoint_id)
         place = {
             "thread_id": source.thread_id,
             "checkpoint_ns": checkpoint_ns,
             "checkpoint_id": checkpoint_id,
             "to_thread": to_thread,
             # Only the checkpoint that was asked for is listed as the new job's.
-            "to_job": to_job if (checkpoint_ns, checkpoint_id) == ("", source.checkpoint_id) else None,
+            "to_job": to_job if is_asked_for else None,
+            # Those of ancestors make up values of its own.
+            "without_edits": is_asked_for,
         }
         transaction.execute(SQL.checkpoint_copy, place)
-        if still_open or (checkpoint_ns, checkpoint_id) != ("", source.checkpoint_id):
+        if still_open or not is_asked_for:
             transaction.execute(SQL.write_copy, place)
     return {
         "checkpoint_id": source.checkpoint_id,
