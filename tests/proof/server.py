@@ -18,9 +18,19 @@ from autopilot_client import Client
 GRAPHS = Path(__file__).parents[1] / "engine" / "graphs" / "langgraph.json"
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
 
-# Servers are forked from a process that has imported everything: they start in a fifth of the time.
+# Servers are forked from a process that has imported everything, also what the workflows import: they start in a
+# fifth of the time.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["autopilot_server.app", "autopilot_server.cli", "autopilot_server.logs"])
+_FORKS.set_forkserver_preload(
+    [
+        "autopilot_server.app",
+        "autopilot_server.cli",
+        "autopilot_server.logs",
+        "langchain_core.language_models.fake_chat_models",
+        "langchain_core.runnables.graph_mermaid",
+        "langgraph.func",
+    ]
+)
 
 # A start that takes longer has found a bug.
 START_SECONDS = 60

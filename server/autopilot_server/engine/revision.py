@@ -1,8 +1,10 @@
 """The revision of a workflow: changes when its code does."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,12 +13,14 @@ def local_sources(roots: Iterable[Path]) -> dict[str, bytes]:
     """Sources of the loaded modules that lie below the project's folders, by path relative to the first that has
     them."""
     folders = [root.resolve() for root in roots]
+    # Modules are many, their folders few, and to resolve a path costs system calls.
+    resolved = cache(lambda folder: Path(folder).resolve())
     sources: dict[str, bytes] = {}
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
         if not name or not name.endswith(".py"):
             continue
-        file = Path(name).resolve()
+        file = resolved(os.path.dirname(name)) / os.path.basename(name)
         inside = next((root for root in folders if file.is_relative_to(root)), None)
         if inside is None or "site-packages" in file.parts or ".venv" in file.parts or not file.is_file():
             continue
@@ -26,7 +30,12 @@ def local_sources(roots: Iterable[Path]) -> dict[str, bytes]:
 
 def revision(name: str, sources: dict[str, bytes]) -> str:
     """Twelve hexadecimal digits over a workflow's name, all local sources, and LangGraph's version."""
-    digest = hashlib.sha256(f"{name}\0{version('langgraph')}\0".encode())
+    digest = hashlib.sha256(f"{name}\0{_langgraph_version()}\0".encode())
     for path, source in sorted(sources.items()):
         digest.update(f"{path}\0{len(source)}\0".encode() + source)
     return digest.hexdigest()[:12]
+
+
+@cache
+def _langgraph_version() -> str:
+    return version("langgraph")
