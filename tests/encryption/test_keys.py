@@ -8,7 +8,7 @@ import pytest
 from autopilot_client import JobState
 from autopilot_server.jobs.errors import SealBrokenError, StartupError
 from autopilot_server.storage import sealing
-from autopilot_server.storage.keys import ENVIRONMENT, Key, add_key, given_keys, read_keys
+from autopilot_server.storage.keys import CREDENTIALS, ENVIRONMENT, Key, add_key, given_keys, read_keys
 from autopilot_server.storage.sealing import Sealer, is_sealed
 
 from tests.encryption.conftest import GRAPHS, Vault, fill, require_filled
@@ -112,6 +112,50 @@ def test_a_file_that_others_can_open_is_refused(tmp_path: Path, mode: int) -> No
     assert autopilot("key", "create", "--encryption-key-file", file).returncode == 2
     file.chmod(0o400)
     assert len(read_keys(file)) == 1
+
+
+def handed_over(folder: Path, mode: int) -> Path:
+    folder.mkdir()
+    file = folder / "keys.txt"
+    add_key(file)
+    file.chmod(mode)
+    return file
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440])
+def test_a_credential_of_systemd_is_taken_as_systemd_hands_it_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    file = handed_over(tmp_path / "credentials", mode)
+    link = tmp_path / "link.txt"
+    link.symlink_to(file)
+    monkeypatch.setenv(CREDENTIALS, str(file.parent))
+    assert len(read_keys(file)) == len(read_keys(link)) == 1
+
+
+@pytest.mark.parametrize("mode", [0o460, 0o404, 0o444, 0o450])
+def test_a_credential_that_more_than_the_service_can_open_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    file = handed_over(tmp_path / "credentials", mode)
+    monkeypatch.setenv(CREDENTIALS, str(file.parent))
+    with pytest.raises(StartupError, match="can be read by others"):
+        read_keys(file)
+
+
+@pytest.mark.parametrize("credentials", ["", "credentials"])
+def test_a_file_that_is_not_among_the_credentials_is_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, credentials: str
+) -> None:
+    # Not below it, although its name begins in the same way; and a link below it is not the file.
+    file = handed_over(tmp_path / "credentials-old", 0o440)
+    (tmp_path / "credentials").mkdir()
+    link = tmp_path / "credentials" / "keys.txt"
+    link.symlink_to(file)
+    monkeypatch.setenv(CREDENTIALS, credentials and str(tmp_path / credentials))
+    for path in (file, link):
+        with pytest.raises(StartupError, match="can be read by others"):
+            read_keys(path)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,11 @@ from autopilot_server.owner_file import changing, replace
 
 ENVIRONMENT = "AUTOPILOT_ENCRYPTION_KEY"
 
+# Of systemd: the folder of what LoadCredential= hands over.
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
 # So that scanners for secrets find a key that was published.
 _KEY = re.compile(r"autopilot_key_([A-Za-z0-9_-]{43})")
 _KEY_BYTES = 32
@@ -70,7 +75,7 @@ def given_keys(key_file: str) -> KeyRing | None:
 def read_keys(path: Path) -> KeyRing:
     """The keys of a file, a line each; lines that begin with # say something to people. StartupError."""
     try:
-        if os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if os.stat(path).st_mode & _of_others(path):
             raise StartupError(f"--encryption-key-file {path} can be read by others: chmod 600 it")
         text = path.read_text("ascii", "replace")
     except OSError as error:
@@ -78,6 +83,18 @@ def read_keys(path: Path) -> KeyRing:
             f"cannot use --encryption-key-file {path}: {error.strerror}; `autopilot key create` makes one"
         ) from error
     return _parse(text.splitlines(), f"--encryption-key-file {path}")
+
+
+def _of_others(path: Path) -> int:
+    """The bits of a file's mode by which others than the server could open it.
+
+    systemd hands credentials over in a folder that nobody but the service can enter. It gives the service its right to
+    read them by an access list, which shows itself as the group's right.
+    """
+    credentials = os.environ.get(CREDENTIALS, "")
+    # As root has put it there: a link is judged by where the file really is.
+    handed_over = credentials and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(credentials))
+    return _OTHERS & ~stat.S_IRGRP if handed_over else _OTHERS
 
 
 def _parse(lines: Sequence[str], source: str) -> KeyRing:
