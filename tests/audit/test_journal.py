@@ -242,7 +242,7 @@ async def test_a_file_that_is_moved_away_is_synced_before_it_is_left(
 
 @pytest.mark.filterwarnings("error")
 async def test_a_journal_that_dies_says_so_and_refuses_all_that_wait_or_come(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     health: list[bool] = []
     dead = asyncio.Event()
@@ -261,5 +261,9 @@ async def test_a_journal_that_dies_says_so_and_refuses_all_that_wait_or_come(
     assert health == [False]
     with pytest.raises(StorageUnavailableError):
         await journal.write({"event": "x", "n": 2})
+    # What calls that were under way tell is kept for nobody: the log has it.
+    journal.tell({"event": "answer", "n": 3})
+    assert journal._entries == []
+    assert '"n":3' in caplog.text
     # And the end of the process does not wait for it.
     await asyncio.to_thread(journal.close)

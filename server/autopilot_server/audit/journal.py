@@ -55,7 +55,7 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._entries: list[_Entry] = []
-        self._away, self._closing = False, False
+        self._away, self._closing, self._dead = False, False, False
         self._turned_away = 0
         # Not known to be on disk. Of the thread.
         self._unsynced: list[_Entry] = []
@@ -80,9 +80,16 @@ class Journal:
         return written
 
     def tell(self, line: Line) -> None:
-        """A line about what has happened. It is written at once, or once the file can be written again."""
+        """A line about what has happened. It is written at once, or once the file can be written again; the log has it
+        when the journal has died."""
+        entry = _Entry(_encoded(line), None)
         with self._changed:
-            self._put(_Entry(_encoded(line), None))
+            dead = self._dead
+            if not dead:
+                self._put(entry)
+        if dead:
+            # Nobody would ever take it. Only calls that were under way have something to tell.
+            _log_lost([entry])
 
     def close(self) -> None:
         """Write what is left, and that the server stops. Not in the loop."""
@@ -108,7 +115,7 @@ class Journal:
     def _die(self, error: BaseException) -> None:
         log.critical("the audit died, calls that change jobs are refused, and the server stops", exc_info=error)
         with self._changed:
-            self._away = True
+            self._away, self._dead = True, True
             entries, self._unsynced = self._unsynced + self._take(), []
         self._on_health(False)
         self._wake(entries, _unavailable)
