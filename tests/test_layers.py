@@ -51,7 +51,8 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"jobs", "doorbell", "observer", "owner_file", *SQL},
     # Opens LangGraph's own store, which takes a connection.
     "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "tracer", "pulse", *LANGGRAPH, *SQL},
-    "audit": {"jobs"},
+    # A server whose journal died must end.
+    "audit": {"jobs", "supervision"},
     "api": {"access", "audit", "jobs", "doorbell", "config", "storage", "observer", "tracer", "supervision", *GRPC},
     "app": {*PARTS_OF_THE_APP, *PROMETHEUS},
     "spans": set(),

@@ -221,16 +221,16 @@ class Watcher:
         request = job_service_pb2.WatchProgressRequest(
             job_id=job_id, after_sequence=after_sequence, payload_format=TEXT
         )
-        patience = self._rng.choice((1, 2, 5, 10_000, 10_000))
+        most_messages = self._rng.choice((1, 2, 5, 10_000, 10_000))
         slowness = self._rng.choice((0.0, 0.0, 0.02))
         messages: list[Message] = []
         end, reason = "DROPPED", ""
-        patience = self._recorder.patience_seconds
-        stream = self._recorder.stub.WatchProgress(request, wait_for_ready=True, timeout=patience)
+        deadline = self._recorder.patience_seconds
+        stream = self._recorder.stub.WatchProgress(request, wait_for_ready=True, timeout=deadline)
         try:
             for response in stream:
                 messages.append(self._message(job_id, response))
-                if len(messages) >= patience:
+                if len(messages) >= most_messages:
                     stream.cancel()
                     break
                 if slowness:
