@@ -252,6 +252,7 @@ def test_entries_are_made_replaced_listed_and_revoked(tmp_path: Path) -> None:
     )
     assert file.authenticate(Presented(bearer=token)) is not None
     assert f"certificate {shown['id']} of 'ci' is revoked" in autopilot("token", "revoke", shown["id"], *options).stdout
+    asyncio.run(file.up_to_date())
     assert file.authenticate(Presented(certificate=certificate)) is None
     assert file.authenticate(Presented(bearer=token)) is not None
 

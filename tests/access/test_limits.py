@@ -178,7 +178,8 @@ async def test_a_call_too_many_is_told_when_to_come_again_and_health_is_answered
     while waiting < len(calls):
         await asyncio.sleep(0.01)
     for call in (api.submit(), _open(api, "j")):
-        refused = await api.refused(call)
+        # One that is let in waits as the others do.
+        refused = await api.refused(asyncio.wait_for(call, 120))
         assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
         assert (refused.metadata, refused.retry) == ({"limit": "1001", "name": "concurrent_rpcs"}, 1)
     health: Any = health_pb2_grpc.HealthStub(guarded.channel)

@@ -1,5 +1,6 @@
 """Bearer tokens: made, listed, revoked; the file that knows them, and what becomes of it."""
 
+import asyncio
 import json
 import logging
 import multiprocessing
@@ -7,7 +8,10 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from autopilot_server.access.authenticators import Presented
@@ -33,6 +37,7 @@ def add(path: Path, identity: Identity = READER, expires: int | None = None) -> 
 
 
 def known(file: TokenFile, token: str) -> Identity | None:
+    asyncio.run(file.up_to_date())
     return file.authenticate(Presented(bearer=token))
 
 
@@ -139,6 +144,58 @@ def test_the_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing
     path.write_bytes(good)
     change_tokens(path, lambda tokens: tokens[1:])
     assert (known(file, first), known(file, second)) == (None, READER)
+
+
+async def test_a_call_waits_for_the_file_to_be_read_and_the_loop_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two readings: the second change comes when the first is being read."""
+    path = tmp_path / "tokens.json"
+    first, second, third = add(path), add(path), add(path)
+    file = TokenFile(path)
+    begun, goes_on, keep = threading.Semaphore(0), threading.Semaphore(0), file._keep
+
+    def slowly(tokens: Sequence[Any]) -> int:
+        begun.release()
+        goes_on.acquire()
+        return keep(tokens)
+
+    monkeypatch.setattr(file, "_keep", slowly)
+    change_tokens(path, lambda tokens: tokens[1:])
+    early = [asyncio.create_task(file.up_to_date()) for _ in range(3)]
+    await asyncio.to_thread(begun.acquire)
+    change_tokens(path, lambda tokens: tokens[1:])
+    late = asyncio.create_task(file.up_to_date())
+    # Whoever gives up does not end it for the others.
+    early.pop().cancel()
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in (*early, late))
+    goes_on.release()
+    await asyncio.to_thread(begun.acquire)
+    assert not late.done()
+    assert file.authenticate(Presented(bearer=first)) is None
+    goes_on.release()
+    await asyncio.gather(*early, late)
+    assert file.authenticate(Presented(bearer=second)) is None
+    assert file.authenticate(Presented(bearer=third)) == READER
+
+
+async def test_calls_go_on_beside_a_file_that_changes_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokens.json"
+    token = add(path)
+    file = TokenFile(path)
+    keep = file._keep
+
+    def and_again(tokens: Sequence[Any]) -> int:
+        add(path)
+        return keep(tokens)
+
+    monkeypatch.setattr(file, "_keep", and_again)
+    add(path)
+    await file.up_to_date()
+    assert file.authenticate(Presented(bearer=token)) == READER
 
 
 def test_a_token_ends_at_its_time(tmp_path: Path) -> None:

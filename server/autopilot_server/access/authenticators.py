@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from autopilot_server.access.identity import EVERYBODY, Identity
 from autopilot_server.jobs.errors import CredentialsInvalidError
@@ -33,12 +33,27 @@ class Authenticator(Protocol):
         ...
 
 
+@runtime_checkable
+class Changing(Protocol):
+    """An authenticator whose knowledge changes under it."""
+
+    async def up_to_date(self) -> None:
+        """Wait until it knows what holds now. Never raises: what cannot be read leaves all as it was."""
+        ...
+
+
 class Authenticators:
     """All that the server knows, asked in order: the first that knows the caller answers."""
 
     def __init__(self, authenticators: Sequence[Authenticator] = ()) -> None:
         """With none, everybody has every right, as the tenant without a name."""
         self._authenticators = tuple(authenticators)
+        self._changing = [each for each in self._authenticators if isinstance(each, Changing)]
+
+    async def up_to_date(self) -> None:
+        """Wait until all of them know what holds now. Before `authenticate`, which does not wait."""
+        for authenticator in self._changing:
+            await authenticator.up_to_date()
 
     def authenticate(self, presented: Presented) -> Identity:
         """Who it is. CredentialsInvalidError."""

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -56,7 +56,7 @@ class Caller:
         """Shorthand for `identity.tenant`."""
         return self.identity.tenant
 
-    def check_reader(self, workflow: str) -> None:
+    async def check_reader(self, workflow: str) -> None:
         """Whether a call that stays open may go on: the credentials still give the right to read, for the same tenant.
 
         CredentialsInvalidError. Looks at most once a second.
@@ -65,6 +65,7 @@ class Caller:
         if now - self._looked < RECHECK_SECONDS:
             return
         self._looked = now
+        await self._authenticators.up_to_date()
         identity = self._authenticators.authenticate(self.presented)
         if identity != self.identity:
             if identity.tenant != self.tenant or not identity.may(Right.READ, workflow):
@@ -128,9 +129,10 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
             _unary(handler.unary_unary, enter, late), decoder, handler.response_serializer
         )
 
-    @contextmanager
-    def _caller(self, method: str, context: Context) -> Iterator[None]:
+    @asynccontextmanager
+    async def _caller(self, method: str, context: Context) -> AsyncIterator[None]:
         """A caller that has credentials, and the right to the method. Reflection is for all that have any."""
+        await self._authenticators.up_to_date()
         caller = Caller(self._authenticators, _presented(context))
         # A call has a task of its own, and so has its context.
         _caller.set(caller)
@@ -141,18 +143,19 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
     def _streaming(self, enter: "Enter") -> "Enter":
         """For a stream that takes no place among the watches: they must not take all the RPCs either."""
 
-        @contextmanager
-        def entered(context: Context) -> Iterator[None]:
-            with enter(context), self._streams.one_more():
-                yield
+        @asynccontextmanager
+        async def entered(context: Context) -> AsyncIterator[None]:
+            async with enter(context):
+                with self._streams.one_more():
+                    yield
 
         return entered
 
 
-Enter = Callable[[Context], AbstractContextManager[None]]
+Enter = Callable[[Context], AbstractAsyncContextManager[None]]
 
 
-def _stranger(_context: Context) -> AbstractContextManager[None]:
+def _stranger(_context: Context) -> AbstractAsyncContextManager[None]:
     """A caller who needs no credentials."""
     return nullcontext()
 
@@ -190,7 +193,7 @@ class _OpenCalls:
 
 def _unary(handle: Handler, enter: Enter, late: _OpenCalls) -> Handler:
     async def handler(requests: AsyncIterator[Any], context: Context) -> Any:
-        with enter(context):
+        async with enter(context):
             return await handle(await _received(requests, late), context)
 
     return handler
@@ -198,7 +201,7 @@ def _unary(handle: Handler, enter: Enter, late: _OpenCalls) -> Handler:
 
 def _streaming(handle: Handler, enter: Enter, late: _OpenCalls) -> Handler:
     async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        with enter(context):
+        async with enter(context):
             responses = handle(await _received(requests, late), context)
             if inspect.isawaitable(responses):
                 # Health writes to the context itself.
@@ -212,7 +215,7 @@ def _streaming(handle: Handler, enter: Enter, late: _OpenCalls) -> Handler:
 
 def _conversation(handle: Handler, enter: Enter) -> Handler:
     async def handler(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        with enter(context):
+        async with enter(context):
             async for response in handle(_each_decoded(requests), context):
                 yield response
 

@@ -339,7 +339,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
                     return
                 await channel.news(min(left, self._hub.poll_seconds))
                 self._refuse_when_draining()
-                caller.check_reader(job.spec.workflow)
+                await caller.check_reader(job.spec.workflow)
 
 
 def _bounded(wait: Micros, context: Context) -> float:

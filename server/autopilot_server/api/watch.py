@@ -79,7 +79,7 @@ class Watch:
             while True:
                 if self._hub.draining:
                     raise draining()
-                self._caller.check_reader(self._workflow)
+                await self._caller.check_reader(self._workflow)
                 for message in await self._ready(channel):
                     yield message
                     spoke = self._loop.time()
