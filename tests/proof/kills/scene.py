@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.check import check as check_database
 
 from tests.proof.conftest import Tried
@@ -97,10 +98,10 @@ class Scene:
         return workload
 
 
-def damage(server: ServerProcess) -> dict[str, list[str]]:
-    """What does not hold of a server's database and of its log."""
+def damage(server: ServerProcess, sealer: Sealer | None = None) -> dict[str, list[str]]:
+    """What does not hold of a server's database and of its log. `sealer`: of a database that is encrypted."""
     found = {
-        "the database is whole": [f"{finding}" for finding in check_database(server.database)],
+        "the database is whole": [f"{finding}" for finding in check_database(server.database, sealer)],
         "the log tells of no error": server.errors,
     }
     return {what: violations for what, violations in found.items() if violations}

@@ -3,10 +3,18 @@
 import os
 import random
 import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from autopilot_server.audit import METHODS
+from autopilot_server.audit.records import Wanted, read_records
+from autopilot_server.storage.keys import add_key, read_keys
+from autopilot_server.storage.sealing import Sealer
 
 from tests.proof.conftest import Tried
 from tests.proof.histories.checkers import check
+from tests.proof.histories.history import History
 from tests.proof.kills.lives import Lives
 from tests.proof.kills.scene import damage
 from tests.proof.load.housekeeping import Housekeeping
@@ -24,22 +32,40 @@ GRAPHS = 40
 
 def test_whatever_is_killed_when_everything_holds(tmp_path: Path, tried: Tried) -> None:
     """Hundreds of jobs, dozens of watchers that come and go, and a server that is killed again and again."""
+    server, history = survive(tmp_path, tried, jobs=JOBS)
+    holds(history, damage(server), server)
+
+
+def test_what_is_encrypted_and_told_in_an_audit_is_killed_too(tmp_path: Path, tried: Tried) -> None:
+    """The same with everything encrypted at rest; each change that was answered stands in the audit."""
+    keys, audit = tmp_path / "keys.txt", tmp_path / "audit.jsonl"
+    add_key(keys)
+    options = ["--encryption-key-file", str(keys), "--audit-file", str(audit)]
+    server, history = survive(tmp_path, tried, jobs=JOBS // 3, options=options)
+    found = damage(server, Sealer(read_keys(keys)))
+    if untold := list(not_in_the_audit(history, audit)):
+        found["the audit tells of each change"] = untold
+    holds(history, found, server)
+
+
+def survive(folder: Path, tried: Tried, *, jobs: int, options: Sequence[str] = ()) -> tuple[ServerProcess, History]:
+    """A server that is killed at random until all jobs are over, and what clients saw of it."""
     rng = random.Random(SEED)
     seeds = rng.sample(range(1000), GRAPHS)
-    expected = outcomes(tmp_path, seeds)
-    options = [*OPTIONS, "--prune-interval-seconds", "0.1"]
-    server = ServerProcess(tmp_path, config=write_config(tmp_path, seeds), options=options)
+    expected = outcomes(folder, seeds)
+    options = [*OPTIONS, "--prune-interval-seconds", "0.1", *options]
+    server = ServerProcess(folder, config=write_config(folder, seeds), options=options)
     lives = Lives(server, [])
     lives.begin()
     workload = Workload(
         address=server.address,
         database=server.database,
-        folder=tmp_path,
+        folder=folder,
         outcomes=expected,
-        jobs=JOBS,
+        jobs=jobs,
         watchers=24,
         rng=rng,
-        actors=[Housekeeping(), TimeTravel(tmp_path)],
+        actors=[Housekeeping(), TimeTravel(folder)],
     )
     lives.on_failure = workload.give_up
     try:
@@ -50,11 +76,30 @@ def test_whatever_is_killed_when_everything_holds(tmp_path: Path, tried: Tried) 
         workload.give_up()
         lives.end()
     history.restarts = lives.starts - 1
-    if found := check(history) | damage(server):
-        history.save(tmp_path / "history.jsonl")
     tried(**history.size())
-    assert not found, f"{found} in {tmp_path}"
+    return server, history
+
+
+def holds(history: History, damages: dict[str, list[str]], server: ServerProcess) -> None:
+    """Everything did, through at least one kill."""
+    if found := check(history) | damages:
+        history.save(server.folder / "history.jsonl")
+    assert not found, f"{found} in {server.folder}"
     assert history.restarts
+
+
+def not_in_the_audit(history: History, audit: Path) -> Iterator[str]:
+    """Changes that clients have answers of, and no line tells."""
+
+    def damaged(_: Path, number: int) -> None:
+        raise AssertionError(f"line {number} of the audit is no whole line")
+
+    records = [record for record in read_records([audit], Wanted(), damaged) if record["event"] == "request"]
+    told = Counter((record["method"], record.get("job_id", "")) for record in records)
+    answered = Counter((c.method, c.job_id) for c in history.calls if c.method in METHODS and c.code == "OK")
+    assert answered
+    for (method, job_id), count in (answered - told).items():
+        yield f"{count} of {method} of job {job_id}"
 
 
 def kill_at_random(lives: Lives, workload: Workload, rng: random.Random, tried: Tried) -> None:
