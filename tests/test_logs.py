@@ -1,12 +1,15 @@
 """The log of a real server: what it says of jobs, in which form, and what it never says."""
 
 import json
+import logging
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from autopilot_client import Client, JobState
+from autopilot_server import logs
 from autopilot_server.access.identity import Grant, Identity, Right
 from autopilot_server.access.tokens import change_tokens, new_token
 
@@ -68,6 +71,25 @@ def test_a_failed_attempt_says_why_with_its_traceback(server: ServerProcess) -> 
     assert "KeyError" in str(failed[-1]["exception"])
     (end,) = [line for line in lines(server) if line["event"] == "job FAILED"]
     assert end["reason"] == "STEP_RAISED"
+
+
+HOSTILE = "x\x1b[2J\x9b2J\u202e\x07\r\n2026-11-25T00:00:00Z [info     ] job SUCCEEDED"
+
+
+def test_a_client_s_text_ends_no_line_and_moves_no_cursor() -> None:
+    """By way of a message, a field or an exception, in the log for people."""
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        record = logging.LogRecord("a", logging.INFO, "", 1, f"it says {HOSTILE}", None, sys.exc_info())
+    record.step = HOSTILE
+    told = logs._formatter("text").format(record)
+    assert told.count("SUCCEEDED") == 3
+    assert "ValueError: x\\x1b[2J\\x9b2J\\u202e\\x07\\r\n" in told
+    assert all(line.isprintable() for line in told.split("\n"))
+    first, *further = told.split("\n")
+    assert first.count("SUCCEEDED") == 2
+    assert all(line.startswith("    ") for line in further if line)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

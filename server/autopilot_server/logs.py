@@ -4,11 +4,14 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from io import StringIO
+from textwrap import indent
 from types import FrameType
+from typing import TextIO
 
 import structlog
 from structlog.contextvars import merge_contextvars
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
 
 from autopilot_server.jobs.tenants import public, tenant_of
 from autopilot_server.storage.store import JobMove
@@ -55,12 +58,31 @@ def _formatter(log_format: str) -> logging.Formatter:
             pad_event_to=0,
             # Not its own choice: where rich is installed that shows the variables of each frame, payloads and secrets
             # among them, and takes so long that the engine's loop stalls.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=_traceback,
         )
-        after = [console]
+        after = [_escape, console]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *after]
     )
+
+
+def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """What stands in a line may be a client's, by way of a workflow's exception: it ends no line, and moves no
+    terminal's cursor."""
+    return {key: _printable(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    """As Python writes it; further in than any line of the log's own, which its text could look like."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    out.write(indent("\n".join(map(_printable, text.getvalue().split("\n"))), "    "))
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def log_moves(moves: Sequence[JobMove]) -> None:
