@@ -1,6 +1,7 @@
 """Limits: each tenant's own, and those of all; a RetryInfo is true; nobody's watches keep others from being served."""
 
 import asyncio
+import resource
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +10,9 @@ import grpc
 import pytest
 from autopilot.v1 import job_service_pb2
 from autopilot_server.api import credentials, server
+from autopilot_server.api.connections import ANY_NUMBER, most_connections
 from autopilot_server.api.limits import Places, SubmitRate
+from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import LimitExceededError
 from autopilot_server.observer import Observer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,6 +24,9 @@ from tests.access.test_credentials import never, reflected
 from tests.waiting import until
 
 rates = st.floats(0.001, 10_000)
+
+# HTTP/2's greeting and an empty SETTINGS: a connection in good order, without a call.
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 class Time:
@@ -189,6 +195,61 @@ async def test_a_call_too_many_is_told_when_to_come_again_and_health_is_answered
     await api.submit()
 
 
+@pytest.mark.parametrize(
+    ("files", "threads", "most"),
+    [
+        (1024, 64, 768),
+        (65536, 64, 65280),
+        (256, 64, 128),
+        (1024, 10_000, 512),
+        (resource.RLIM_INFINITY, 64, ANY_NUMBER),
+    ],
+)
+def test_connections_leave_files_for_the_server(
+    monkeypatch: pytest.MonkeyPatch, files: int, threads: int, most: int
+) -> None:
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda which: (files, files) if which == resource.RLIMIT_NOFILE else None
+    )
+    assert most_connections(Settings(threads=threads)) == most
+
+
+async def test_a_connection_too_many_is_closed_and_those_before_it_are_served(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "most_connections", lambda _: 5)
+    await guarded.restart()
+    api = guarded.caller()
+    await api.submit(job_id="j")
+    strangers = [await asyncio.open_connection("127.0.0.1", guarded.port) for _ in range(20)]
+    async with asyncio.timeout(120):
+        served = [await _greeted(*stranger) for stranger in strangers]
+    assert sum(served) == 4
+    await api.submit()
+    for _, writer in strangers:
+        writer.close()
+
+    async def comes_in() -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
+        try:
+            return await _greeted(reader, writer)
+        finally:
+            writer.close()
+
+    async with asyncio.timeout(120):
+        while not await comes_in():
+            await asyncio.sleep(0.01)
+
+
+async def _greeted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Whether a connection is served, and not closed."""
+    try:
+        writer.write(_GREETING)
+        return bool(await reader.read(1))
+    except ConnectionError:
+        return False
+
+
 async def test_connections_without_calls_are_closed_and_one_with_a_watch_stays(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,8 +260,7 @@ async def test_connections_without_calls_are_closed_and_one_with_a_watch_stays(
     watch = await _open(api, "j")
     idle = [await asyncio.open_connection("127.0.0.1", guarded.port) for _ in range(50)]
     for _, writer in idle:
-        # HTTP/2's greeting and an empty SETTINGS: a connection in good order, without a call.
-        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        writer.write(_GREETING)
     async with asyncio.timeout(120):
         # Each until its end, which only the server makes.
         await asyncio.gather(*(reader.read() for reader, _ in idle))

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from autopilot_server.access.authenticators import Authenticators
 from autopilot_server.api.admission import AdmissionInterceptor
 from autopilot_server.api.audit import AnswerInterceptor, Auditor, RequestInterceptor
+from autopilot_server.api.connections import most_connections
 from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import CredentialsInterceptor
 from autopilot_server.api.errors import ErrorInterceptor
@@ -107,7 +108,11 @@ class ApiServer:
     def _new_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(
             interceptors=self._interceptors(),
-            options=[*_OPTIONS, ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS)],
+            options=[
+                *_OPTIONS,
+                ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS),
+                ("grpc.max_allowed_incoming_connections", most_connections(self._settings)),
+            ],
             maximum_concurrent_rpcs=_RPCS_OF_GRPC * self._settings.concurrent_rpcs,
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(self.service, server)
