@@ -208,9 +208,7 @@ async def test_a_call_too_many_is_told_when_to_come_again_and_health_is_answered
 def test_connections_leave_files_for_the_server(
     monkeypatch: pytest.MonkeyPatch, files: int, threads: int, most: int
 ) -> None:
-    monkeypatch.setattr(
-        resource, "getrlimit", lambda which: (files, files) if which == resource.RLIMIT_NOFILE else None
-    )
+    monkeypatch.setattr(resource, "getrlimit", lambda which: {resource.RLIMIT_NOFILE: (files, 1 << 20)}[which])
     assert most_connections(Settings(threads=threads)) == most
 
 

@@ -1,6 +1,7 @@
 """What is SQLite's own: group commit, faults of the file, a second server, other readers."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import signal
@@ -20,6 +21,7 @@ from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
+from autopilot_server.storage.sqlite.lock import InUseError, ServerLock
 from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.sqlite.writer import Writer
 from autopilot_server.storage.store import RunUpdate
@@ -113,6 +115,57 @@ def test_threads_that_end_leave_no_files_open(box: Box) -> None:
     first = read_on_a_thread()
     assert first
     assert [read_on_a_thread() for _ in range(5)] == [first] * 5
+
+
+def _missing_folder(_monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    folder.rmdir()
+
+
+def _no_permission(monkeypatch: pytest.MonkeyPatch, _folder: Path) -> None:
+    # Root, as which tests often run, may open everything.
+    monkeypatch.setattr(os, "open", _failing(errno.EACCES))
+
+
+def _no_locks(monkeypatch: pytest.MonkeyPatch, _folder: Path) -> None:
+    """As some network file systems have none."""
+    monkeypatch.setattr(fcntl, "flock", _failing(errno.ENOLCK))
+
+
+def _failing(number: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (_missing_folder, "cannot write beside the database .*: No such file or directory"),
+        (_no_permission, "cannot write beside the database .*: Permission denied"),
+        (_no_locks, "cannot lock the database .*: No locks available"),
+    ],
+)
+def test_a_lock_that_cannot_be_had_is_not_one_that_another_has(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[pytest.MonkeyPatch, Path], None],
+    why: str,
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with monkeypatch.context() as spoilt:
+        spoil(spoilt, folder)
+        with pytest.raises(StartupError, match=why) as refused:
+            ServerLock(folder / "jobs.db")
+    assert not isinstance(refused.value, InUseError)
+    assert open_files(tmp_path) == []
+    folder.mkdir(exist_ok=True)
+    lock = ServerLock(folder / "jobs.db")
+    with pytest.raises(InUseError, match=f"in use by another server .process {os.getpid()}"):
+        ServerLock(folder / "jobs.db")
+    assert open_files(tmp_path) == ["folder/jobs.db.lock"]
+    lock.release()
 
 
 def open_files(folder: Path) -> list[str]:
