@@ -16,7 +16,7 @@ from autopilot_server.storage.sqlite.check import check
 from autopilot_server.storage.sqlite.lock import lock_path
 
 from tests.encryption.conftest import PLACES, Vault, fill, require_filled
-from tests.encryption.graphs.graphs import LOOKS_SEALED, planted
+from tests.encryption.graphs.graphs import planted
 from tests.proof.server import AUTOPILOT
 
 # In a process of its own, which kills itself before its n-th row is written.
@@ -263,34 +263,40 @@ def test_what_cannot_be_decrypted_stops_it_and_is_named(vault: Vault) -> None:
 
 def test_bytes_of_a_workflow_that_look_sealed_are_what_they_are(vault: Vault) -> None:
     """In plain, encrypted for the first time, under another key, in plain again; and new in an encrypted database."""
-    marked(vault, "before")
     vault.new_key()
+    encrypted, vault.server.options = vault.server.options, []
+    # As if the first key had sealed them, which is nothing to be guessed, and must make no difference.
+    raw = vault.sealer.prefix + bytes(range(100))
+    marked(vault, "before", raw)
+    assert raw in vault.server.database.read_bytes()
+    vault.server.options = encrypted
     done(vault, "encrypt")
+    assert raw not in vault.server.database.read_bytes()
     assert check(vault.server.database, vault.sealer) == []
-    marked(vault, "encrypted")
+    marked(vault, "encrypted", raw)
     vault.new_key()
     done(vault, "encrypt")
     vault.drop_old_keys()
     assert check(vault.server.database, vault.sealer) == []
-    assert LOOKS_SEALED not in vault.server.database.read_bytes()
-    concluded(vault, "fork", fork_from="before")
+    assert raw not in vault.server.database.read_bytes()
+    concluded(vault, "fork", raw, fork_from="before")
     done(vault, "decrypt")
     vault.server.options = []
     assert check(vault.server.database) == []
-    concluded(vault, "before")
-    concluded(vault, "encrypted")
+    concluded(vault, "before", raw)
+    concluded(vault, "encrypted", raw)
 
 
-def marked(vault: Vault, job_id: str) -> None:
+def marked(vault: Vault, job_id: str, raw: bytes) -> None:
     """A job with such bytes that waits for an answer, and a server that was stopped."""
     vault.server.start()
     with vault.server.client() as client:
-        client.submit("marking", {}, job_id=job_id)
+        client.submit("marking", {"given": raw.hex()}, job_id=job_id)
         assert client.get(job_id, wait=60).state is JobState.INTERRUPTED
     vault.server.terminate()
 
 
-def concluded(vault: Vault, job_id: str, **fork: str) -> None:
+def concluded(vault: Vault, job_id: str, raw: bytes, **fork: str) -> None:
     """The bytes are there still, for the job or for a fork of it."""
     vault.server.start()
     with vault.server.client() as client:
@@ -298,7 +304,7 @@ def concluded(vault: Vault, job_id: str, **fork: str) -> None:
             client.submit("marking", job_id=job_id, **fork)
             client.get(job_id, wait=60)
         client.resume(job_id, answer="yes")
-        assert client.get(job_id, wait=60).output["result"] == LOOKS_SEALED.hex()
+        assert client.get(job_id, wait=60).output["result"] == raw.hex()
     vault.server.terminate()
 
 
