@@ -18,11 +18,13 @@ from autopilot_client import Client
 GRAPHS = Path(__file__).parents[1] / "engine" / "graphs" / "langgraph.json"
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
 
-# Servers are forked from a process that has imported everything, also what the workflows import: they start in a
-# fifth of the time.
+# Servers are forked from a process that has imported everything, also what the workflows and the tests import: they
+# start in a fifth of the time.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
+        "tests.proof.server",
+        "tests.proof.kills.kill_points",
         "autopilot_server.app",
         "autopilot_server.cli",
         "autopilot_server.logs",
