@@ -157,13 +157,13 @@ async def test_a_call_waits_for_the_file_to_be_read_and_the_loop_does_not(
 
     def slowly(tokens: Sequence[Any]) -> int:
         begun.release()
-        goes_on.acquire()
+        assert goes_on.acquire(timeout=60)
         return keep(tokens)
 
     monkeypatch.setattr(file, "_keep", slowly)
     change_tokens(path, lambda tokens: tokens[1:])
     early = [asyncio.create_task(file.up_to_date()) for _ in range(3)]
-    await asyncio.to_thread(begun.acquire)
+    assert await asyncio.to_thread(begun.acquire, timeout=60)
     change_tokens(path, lambda tokens: tokens[1:])
     late = asyncio.create_task(file.up_to_date())
     # Whoever gives up does not end it for the others.
@@ -171,7 +171,7 @@ async def test_a_call_waits_for_the_file_to_be_read_and_the_loop_does_not(
     await asyncio.sleep(0)
     assert not any(task.done() for task in (*early, late))
     goes_on.release()
-    await asyncio.to_thread(begun.acquire)
+    assert await asyncio.to_thread(begun.acquire, timeout=60)
     assert not late.done()
     assert file.authenticate(Presented(bearer=first)) is None
     goes_on.release()

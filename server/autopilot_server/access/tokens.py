@@ -15,6 +15,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,8 @@ class TokenFile:
         # Two threads read it, that of `up_to_date` and a reload: whoever looked last has the last word.
         self._lock = threading.Lock()
         self._reading: asyncio.Future[None] | None = None
+        # Of its own: every call would wait behind whatever else fills the loop's threads.
+        self._reader = ThreadPoolExecutor(1, "token file")
         try:
             version = self._look()
             self._keep(_read_safe(path))
@@ -250,7 +253,7 @@ class TokenFile:
             if self._look_again() == self._version:
                 return
             if self._reading is None:
-                self._reading = asyncio.get_running_loop().run_in_executor(None, self._refresh)
+                self._reading = asyncio.get_running_loop().run_in_executor(self._reader, self._refresh)
                 self._reading.add_done_callback(self._was_read)
             # All that wait share it: none of them ends it when its call is given up.
             await asyncio.shield(self._reading)
