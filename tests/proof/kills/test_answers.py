@@ -1,6 +1,6 @@
 """Answers reach the question that they name, at whatever point after the Resume the server dies."""
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,9 @@ class Asking:
             job = client.submit(workflow, {"items": []})
             self.job_id = job.job_id
             self._rested(client)
+
+    def close(self) -> None:
+        self.server.close()
 
     def _rested(self, client: Client) -> Job:
         return client.get(self.job_id, wait=PATIENCE_SECONDS)
@@ -80,19 +83,18 @@ def test_death_between_a_resume_and_the_end_of_its_step(
     turns, output = WORKFLOWS[workflow]
     for turn in range(len(turns)):
         for occurrence in range(1, MOST_WRITES):
-            asking = Asking(tmp_path / f"{turn}-{occurrence}", workflow)
-            for _ in range(turn):
-                asking.answer()
-            asking.restart(KillPoint(method, moment, occurrence))
-            job = asking.answer()
-            died = asking.server.sabotage is None
-            for questions in turns[turn + 1 :]:
-                assert job.state is JobState.INTERRUPTED, job
-                assert sorted(question.value for question in job.interrupts) == questions
+            with closing(Asking(tmp_path / f"{turn}-{occurrence}", workflow)) as asking:
+                for _ in range(turn):
+                    asking.answer()
+                asking.restart(KillPoint(method, moment, occurrence))
                 job = asking.answer()
-            assert job.state is JobState.SUCCEEDED, job
-            assert sorted(job.output["items"], key=output.index) == output
-            asking.server.close()
+                died = asking.server.sabotage is None
+                for questions in turns[turn + 1 :]:
+                    assert job.state is JobState.INTERRUPTED, job
+                    assert sorted(question.value for question in job.interrupts) == questions
+                    job = asking.answer()
+                assert job.state is JobState.SUCCEEDED, job
+                assert sorted(job.output["items"], key=output.index) == output
             if not died:
                 break
             tried(deaths_after_a_resume=1)
