@@ -55,6 +55,8 @@ class KillPoint:
     occurrence: int
     since: str = ""
     """Count from the first call of this kind on, or (DRAIN) once the server was told to stop."""
+    one_by_one: bool = False
+    """A run's writes wait for each other: none is committed together with the one behind it."""
 
     def __call__(self) -> None:
         from autopilot_server.storage.sqlite.queued_write import QueuedWrite
@@ -155,6 +157,12 @@ class _Trap:
 
     def around(self, method: str, arguments: tuple[Any, ...], call: Callable[[], Any]) -> Any:
         """A call of the store."""
+        result = self._carried_out(method, arguments, call)
+        if self._point.one_by_one and method == "run_write":
+            result.result()
+        return result
+
+    def _carried_out(self, method: str, arguments: tuple[Any, ...], call: Callable[[], Any]) -> Any:
         if not self._may_be_it(method, arguments):
             return call()
         if self._point.moment == BEFORE:

@@ -1,5 +1,6 @@
 """Answers reach the question that they name, at whatever point after the Resume the server dies."""
 
+import json
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from autopilot_client import AutopilotError, Client, Job, JobState
 
 from tests.proof.conftest import Tried
 from tests.proof.kills.kill_points import AFTER, BEFORE, KillPoint
-from tests.proof.server import ServerProcess
+from tests.proof.server import GRAPHS, ServerProcess
 
 PATIENCE_SECONDS = 60
 
@@ -31,7 +32,11 @@ class Asking:
 
     def __init__(self, folder: Path, workflow: str) -> None:
         folder.mkdir()
-        self.server = ServerProcess(folder)
+        # No other workflow: most of a start is to load them.
+        config = folder / "langgraph.json"
+        graph = f"{GRAPHS.parent / 'graphs.py'}:{workflow}"
+        config.write_text(json.dumps({"dependencies": [str(GRAPHS.parent)], "graphs": {workflow: graph}}))
+        self.server = ServerProcess(folder, config=config)
         self.server.start()
         with self.server.client() as client:
             job = client.submit(workflow, {"items": []})
@@ -86,7 +91,7 @@ def test_death_between_a_resume_and_the_end_of_its_step(
             with closing(Asking(tmp_path / f"{turn}-{occurrence}", workflow)) as asking:
                 for _ in range(turn):
                     asking.answer()
-                asking.restart(KillPoint(method, moment, occurrence))
+                asking.restart(KillPoint(method, moment, occurrence, one_by_one=True))
                 job = asking.answer()
                 died = asking.server.sabotage is None
                 for questions in turns[turn + 1 :]:
