@@ -181,8 +181,7 @@ async def test_a_call_too_many_is_told_when_to_come_again_and_health_is_answered
 
     guarded.store.job_submit = job_submit  # type: ignore[method-assign]
     calls = [asyncio.ensure_future(api.submit()) for _ in range(1001)]
-    while waiting < len(calls):
-        await asyncio.sleep(0.01)
+    await until(lambda: waiting >= len(calls), lambda: waiting)
     for call in (api.submit(), _open(api, "j")):
         # One that is let in waits as the others do.
         refused = await api.refused(asyncio.wait_for(call, 120))

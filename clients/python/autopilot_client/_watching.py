@@ -88,7 +88,7 @@ class Patience:
         asked = max(0.0, min(error.retry_delay or 0.0, _LONGEST_RETRY_DELAY_SECONDS))
         # Jitter, so that the watchers of a server that comes back do not come all at once; on top of what it asks for,
         # for the same reason.
-        return asked + longest * random.uniform(0.5, 1.0)  # noqa: S311
+        return asked + longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 @dataclass(slots=True)

@@ -29,9 +29,10 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap the method's handler."""
+        # Any: the types know handlers whose requests come one by one, in synchronous code.
         handler: Any = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(HEALTH):
-            return handler  # type: ignore[no-any-return]
+            return handler  # type: ignore[no-any-return]  # as it came
         # All requests are streams here, see credentials.py.
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
