@@ -1,15 +1,14 @@
 """How many RPCs may be open at once: beyond that each is told when to come again."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from autopilot_server.api.credentials import HEALTH
+from autopilot_server.api.interception import Continuation, Handler
 from autopilot_server.jobs.errors import LimitExceededError
-
-Handler = Callable[[Any, Any], Any]
 
 # Calls end in no time, and what stays open is limited by itself: there is room again in a moment.
 RETRY_SECONDS = 1.0
@@ -24,9 +23,7 @@ class AdmissionInterceptor(grpc.aio.ServerInterceptor):
         self._open = 0
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap the method's handler."""
         # Any: the types know handlers whose requests come one by one, in synchronous code.

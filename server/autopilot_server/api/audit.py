@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import unquote
@@ -14,12 +14,11 @@ import uuid_utils
 from autopilot_server.access.identity import Identity, Right
 from autopilot_server.api.audited import ANSWERED, ASKED
 from autopilot_server.api.credentials import Caller, current_caller, known_caller
+from autopilot_server.api.interception import Continuation, Handler
 from autopilot_server.audit.journal import Journal, Line
 from autopilot_server.jobs.errors import CredentialsInvalidError, InternalError, ServiceError, StorageUnavailableError
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = Callable[[Any, Any], Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]]
 
 SERVICE = "/autopilot.v1.JobService/"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
@@ -14,11 +14,11 @@ from google.protobuf.message import DecodeError
 
 from autopilot_server.access.authenticators import Authenticators, Presented
 from autopilot_server.access.identity import Identity, Right
+from autopilot_server.api.interception import Continuation, Handler
 from autopilot_server.api.limits import RETRY_SECONDS
 from autopilot_server.jobs.errors import CredentialsInvalidError, FieldInvalidError, LimitExceededError, Violation
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = Callable[[Any, Any], Any]
 
 SERVICE = "/autopilot."
 # Load balancers ask without credentials.
@@ -103,9 +103,7 @@ class CredentialsInterceptor(grpc.aio.ServerInterceptor):
         self._late, self._late_strangers = (_OpenCalls(MOST_LATE, "calls without their request") for _ in range(2))
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap the method's handler."""
         handler: Any = await continuation(handler_call_details)

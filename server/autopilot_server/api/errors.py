@@ -4,7 +4,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from autopilot_server.api.interception import Continuation, Handler
 from autopilot_server.jobs.errors import InternalError, ServiceError
 from autopilot_server.observer import Observer
 
@@ -87,9 +88,6 @@ def _public(error: BaseException, method: str) -> ServiceError:
     return InternalError(f"The server failed; its log says why, under error id {error_id}.", error_id=error_id)
 
 
-Handler = Callable[[Any, Any], Any]
-
-
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Gives every RPC its rich errors, and its line in the access log."""
 
@@ -98,9 +96,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self._observer = observer
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap the method's handler."""
         handler: Any = await continuation(handler_call_details)

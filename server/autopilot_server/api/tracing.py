@@ -1,7 +1,7 @@
 """The trace that a call belongs to: read from its metadata, and told to the tracer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -9,12 +9,12 @@ import grpc
 import grpc.aio
 from structlog.contextvars import bind_contextvars
 
+from autopilot_server.api.interception import Continuation, Handler
 from autopilot_server.jobs.errors import ServiceError
 from autopilot_server.jobs.traces import TraceContext
 from autopilot_server.tracer import CallSpan, Tracer
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = Callable[[Any, Any], Any]
 
 SERVICE = "/autopilot."
 
@@ -37,9 +37,7 @@ class TraceInterceptor(grpc.aio.ServerInterceptor):
         self._tracer = tracer
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap the method's handler."""
         handler: Any = await continuation(handler_call_details)
