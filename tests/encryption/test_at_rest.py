@@ -38,7 +38,8 @@ READABLE = {
     "resume_requests": {"job_id", "request_id"},
     "workflows": {"name", "descriptor"},
     "workflow_statistics": {"name", "revision", "jobs", "mean_steps", "mean_elapsed"},
-    "last_batch": {"id", "batch"},
+    "writers": {"writer", "batch"},
+    "clock": {"id", "apart"},
     "secrets": {"name", "value"},
     "encryption_keys": {"key_id", "seals"},
     "checkpoints": {

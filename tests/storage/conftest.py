@@ -66,9 +66,16 @@ class Box:
         self.open()
 
     def open(self) -> None:
+        self.store = self._open()
+
+    def join(self) -> Store:
+        """Another store on the same database, as a worker's process has. To be closed before the box's own."""
+        return self._open(joins=True)
+
+    def _open(self, *, joins: bool = False) -> Store:
         doorbell = Doorbell()
         doorbell.subscribe(self.news.extend)
-        self.store: Store = open_store(
+        return open_store(
             self.url,
             encode_event=encode,
             doorbell=doorbell,
@@ -78,6 +85,7 @@ class Box:
             on_health=self.health.append,
             on_moves=self.moves.extend,
             sealer=self.sealer,
+            joins=joins,
         )
 
     def reopen(self) -> None:

@@ -173,6 +173,9 @@ def test_jobs_from_before_there_were_tenants_are_those_of_the_one_without_a_name
         connection.execute("DROP TABLE encryption_keys")
         connection.execute("ALTER TABLE jobs DROP COLUMN trace")
         connection.execute("ALTER TABLE interrupts RENAME COLUMN question TO value")
+        connection.execute("DROP TABLE writers")
+        connection.execute("DROP TABLE clock")
+        connection.execute("CREATE TABLE last_batch (id INTEGER PRIMARY KEY, batch INTEGER NOT NULL)")
         connection.execute("PRAGMA user_version = 1")
     box.open()
     for fields in FILTERS.values():

@@ -56,13 +56,14 @@ def open_store(
     on_moves: OnMoves = lambda _: None,
     observer: Observer | None = None,
     sealer: Sealer | None = None,
+    joins: bool = False,
 ) -> Store:
     """Open the database at `url`, made when there is none.
 
     `retention`: how long finished jobs are kept. `on_health`: called when the database goes away (False) and comes
     back (True), on a thread of the store's. `on_moves`: called with how jobs
-    moved, on the same thread. `sealer`: encrypts what clients and workflows write. StartupError, one line, when it
-    cannot be opened.
+    moved, on the same thread. `sealer`: encrypts what clients and workflows write. `joins`: a process of the
+    server that has the database open. StartupError, one line, when it cannot be opened.
     """
     return SqliteStore(
         database_path(url),
@@ -74,4 +75,5 @@ def open_store(
         on_moves=on_moves,
         observer=observer or Observer(),
         sealer=sealer,
+        joins=joins,
     )

@@ -477,12 +477,13 @@ class Store(Protocol):
         claim is added to what the job has spent RUNNING. Gives the state that the job is in then."""
         ...
 
-    def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:
-        """Requeue what a dead process left: RUNNING → PENDING, CANCELLING → CANCELLED, at once runnable. For a store
-        that no living worker uses.
+    def jobs_recover(self, *, max_losses: int, worker_id: str | None = None) -> Write[Recovery]:
+        """Requeue what a dead worker left: RUNNING → PENDING, CANCELLING → CANCELLED, at once runnable. Without
+        `worker_id` what all workers left, for a store that no living one uses.
 
-        No job is left waiting because the clock was stepped while no server ran: a PENDING one that waits neither for
-        its scheduled_time nor for a backoff is runnable, and no backoff takes longer than the job's max_backoff.
+        Then also no job is left waiting because the clock was stepped while no server ran: a PENDING one that waits
+        neither for its scheduled_time nor for a backoff is runnable, and no backoff takes longer than the job's
+        max_backoff.
 
         A job counts its losses in a row without a new checkpoint; at `max_losses` it is FAILED (WORKER_LOST)
         instead. Time spent RUNNING is counted up to the dead run's last write. Tells of every run that was left."""

@@ -248,7 +248,7 @@ class Victim:
         with sqlite3.connect(f"file:{self.server.database}?mode=ro", uri=True) as connection:
             connection.execute("BEGIN")
             tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            tables.remove("last_batch")
+            tables.remove("writers")
             return [[name, connection.execute(f"SELECT * FROM {name}").fetchall()] for name in sorted(tables)]
 
     def vitals(self) -> Vitals:

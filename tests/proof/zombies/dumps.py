@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # The number of the newest commit, which says nothing about jobs; each look for new work is one.
-_NO_CONTENTS = {"last_batch"}
+_NO_CONTENTS = {"writers", "clock"}
 
 # LangGraph's long-term memory: what a step writes there is its own affair, as all its effects are.
 MEMORY = {"store"}

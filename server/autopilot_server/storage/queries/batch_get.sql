@@ -1,1 +1,1 @@
-SELECT batch FROM last_batch
+SELECT batch FROM writers WHERE writer = :writer

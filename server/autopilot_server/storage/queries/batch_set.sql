@@ -1,1 +1,2 @@
-UPDATE last_batch SET batch = :batch
+INSERT INTO writers (writer, batch) VALUES (:writer, :batch)
+ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch

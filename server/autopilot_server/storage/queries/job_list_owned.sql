@@ -1,1 +1,3 @@
-SELECT * FROM jobs WHERE run_token IS NOT NULL ORDER BY job_id
+SELECT * FROM jobs
+WHERE run_token IS NOT NULL AND (:worker_id IS NULL OR worker_id = :worker_id)
+ORDER BY job_id

@@ -1,1 +1,1 @@
-SELECT min(deadline) FROM jobs WHERE deadline IS NOT NULL
+SELECT min(deadline) AS deadline, (SELECT apart FROM clock) AS apart FROM jobs WHERE deadline IS NOT NULL

@@ -14,8 +14,8 @@ LEAST_STEP: Micros = SECOND // 2
 class SteppedClock:
     """Compares the wall clock with one that is never stepped.
 
-    What is stored is of one frame: from the moment in which the wall clock is stepped until the writer adopts the step,
-    `now` goes on as if there had been none. Thread-safe.
+    What is stored is of one frame, which stands in the database: from the moment in which the wall clock is stepped
+    until a writer has shifted what is stored, `now` goes on as if there had been none. Thread-safe.
     """
 
     def __init__(self, *, wall: Callable[[], Micros], steady: Callable[[], Micros]) -> None:
@@ -23,20 +23,44 @@ class SteppedClock:
         self._wall, self._steady = wall, steady
         self._apart = wall() - steady()
 
-    def step(self) -> Micros:
-        """By how much the wall clock was stepped since the frame began; less than 0: back, 0: it was not."""
-        by = self._wall() - self._steady() - self._apart
+    @property
+    def apart(self) -> Micros:
+        """How far both clocks are apart in this frame, as processes tell each other through the database."""
+        return self._apart
+
+    def step(self, apart: Micros | None = None) -> Micros:
+        """By how much the wall clock was stepped since a frame began, by default this one; less than 0: back, 0: it
+        was not."""
+        by = self._wall() - self._steady() - (self._apart if apart is None else apart)
         return by if abs(by) > LEAST_STEP else 0
 
-    def adopt(self, step: Micros) -> None:
-        """A new frame, which the next transaction shifts the stored spans to."""
-        self._apart += step
+    def enter(self, apart: Micros) -> None:
+        """Be in the frame that the stored times are of."""
+        self._apart = apart
 
     def now(self) -> Micros:
         """The wall clock, in this frame."""
         steady = self._steady()
         wall = self._wall()
         return steady + self._apart if abs(wall - steady - self._apart) > LEAST_STEP else wall
+
+
+def enter_frame(connection: sqlite3.Connection, clock: SteppedClock) -> Micros:
+    """At the beginning of a transaction that writes: enter the frame of the stored times, or take them along into a new
+    one when the wall clock was stepped. By how much it was; all processes of a machine have the same clocks, and the
+    first to find it does it for all."""
+    clock.enter(connection.execute(SQL.clock_get).fetchone()[0])
+    step = clock.step()
+    if step:
+        begin_frame(connection, clock, clock.apart + step)
+        shift_spans(connection, step, clock.now())
+    return step
+
+
+def begin_frame(connection: sqlite3.Connection, clock: SteppedClock, apart: Micros) -> None:
+    """The stored times are of another frame from now on."""
+    clock.enter(apart)
+    connection.execute(SQL.clock_set, {"apart": apart})
 
 
 def shift_spans(connection: sqlite3.Connection, step: Micros, now: Micros) -> None:

@@ -199,16 +199,17 @@ class Runs:
 
     # --- runs that nobody ends ---
 
-    def recover(self, transaction: Transaction, max_losses: int) -> Recovery:
+    def recover(self, transaction: Transaction, max_losses: int, worker_id: str | None) -> Recovery:
         """See Store.jobs_recover."""
         moved: dict[JobState, list[str]] = {state: [] for state in JobState}
         lost = []
-        for row in transaction.execute(SQL.job_list_owned).fetchall():
+        for row in transaction.execute(SQL.job_list_owned, {"worker_id": worker_id}).fetchall():
             lost.append(_lost_run(row))
             state = self._recover(transaction, row, max_losses)
             moved[state].append(row["job_id"])
-        # The clock may have been stepped while no server ran.
-        shift_spans(transaction.connection, 0, transaction.now)
+        if worker_id is None:
+            # The clock may have been stepped while no server ran.
+            shift_spans(transaction.connection, 0, transaction.now)
         return Recovery(
             requeued=moved[JobState.PENDING],
             cancelled=moved[JobState.CANCELLED],

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from autopilot_server.observer import Observer
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite import deletion
 from autopilot_server.storage.sqlite.backup import require_no_half_restore
-from autopilot_server.storage.sqlite.clock import SteppedClock
-from autopilot_server.storage.sqlite.connections import Readers
+from autopilot_server.storage.sqlite.clock import SteppedClock, begin_frame
+from autopilot_server.storage.sqlite.connections import Readers, connect
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.key_register import register
 from autopilot_server.storage.sqlite.listing import list_rows
@@ -79,18 +80,22 @@ class SqliteStore:
         on_moves: OnMoves,
         observer: Observer,
         sealer: Sealer | None = None,
+        joins: bool = False,
     ) -> None:
-        """Open the database, make or migrate it, and lock it against other servers. StartupError."""
+        """Open the database, make or migrate it, and lock it against other servers; or join the server that has done
+        so. StartupError."""
         # A workflow's code may change the process's folder.
         path = path.absolute()
         self._clock = clock
-        self._lock = ServerLock(path)
+        self._lock = None if joins else ServerLock(path)
         try:
-            require_no_half_restore(path)
-            migrate(path)
-            register(path, sealer)
+            if not joins:
+                _prepare(path, clock, sealer)
             self._file = DatabaseFile(path)
             self._readers = Readers(self._file, sealer)
+            frame = self._readers.row(SQL.clock_get, {})
+            assert frame is not None  # noqa: S101 - its row was made with the schema
+            clock.enter(frame["apart"])
             newest = self._readers.row(SQL.job_newest_time, {})
             self._writer = Writer(
                 self._file,
@@ -102,10 +107,10 @@ class SqliteStore:
                 sealer=sealer,
             )
         except (sqlite3.Error, StorageUnavailableError) as error:
-            self._lock.release()
+            self._release()
             raise StartupError(cannot_use(path, error)) from error
         except BaseException:
-            self._lock.release()
+            self._release()
             raise
         mover = Mover(encode_event=encode_event, retention=retention)
         self._submissions = Submissions(
@@ -119,7 +124,11 @@ class SqliteStore:
         self._writer.close()
         self._readers.close()
         self._file.close()
-        self._lock.release()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     # --- jobs, for the API ---
 
@@ -229,8 +238,8 @@ class SqliteStore:
     def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[JobState]:
         return self._writer.submit(lambda t: self._runs.end(t, fence, end, update))
 
-    def jobs_recover(self, *, max_losses: int) -> Write[Recovery]:
-        return self._writer.submit(lambda t: self._runs.recover(t, max_losses))
+    def jobs_recover(self, *, max_losses: int, worker_id: str | None = None) -> Write[Recovery]:
+        return self._writer.submit(lambda t: self._runs.recover(t, max_losses, worker_id))
 
     def jobs_expire(self) -> Write[Recovery]:
         return self._writer.submit(self._runs.expire)
@@ -238,7 +247,10 @@ class SqliteStore:
     def next_deadline(self) -> Micros | None:
         row = self._readers.row(SQL.job_next_deadline, {})
         # The write that the caller makes of it adopts the step.
-        return None if row is None or row[0] is None else row[0] + self._clock.step()
+        if row is None or row["deadline"] is None:
+            return None
+        deadline: Micros = row["deadline"] + self._clock.step(row["apart"])
+        return deadline
 
     # --- checkpoints ---
 
@@ -310,6 +322,18 @@ class SqliteStore:
     def probe(self) -> Write[None]:
         # Every batch writes its own id, and is durable with it.
         return self._writer.submit(lambda _: None)
+
+
+def _prepare(path: Path, clock: SteppedClock, sealer: Sealer | None) -> None:
+    """What a server does with a database that no other process uses. StartupError; sqlite3.Error."""
+    require_no_half_restore(path)
+    migrate(path)
+    register(path, sealer)
+    with closing(connect(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(SQL.writer_delete_all)
+        begin_frame(connection, clock, clock.apart)
+        connection.execute("COMMIT")
 
 
 def _load(connection: sqlite3.Connection, row: Row, payloads: bool, now: Micros) -> Job:

@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,11 +19,11 @@ from typing import Any, TypeVar
 
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.errors import StorageUnavailableError
-from autopilot_server.jobs.job import SECOND, Micros
+from autopilot_server.jobs.job import SECOND
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sqlite.clock import SteppedClock, shift_spans
+from autopilot_server.storage.sqlite.clock import SteppedClock, enter_frame
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import RETRY_SECONDS, DatabaseFile
 from autopilot_server.storage.sqlite.queries import SQL
@@ -48,8 +49,6 @@ class _Batch:
     """What is carried out in one transaction, and what came of it."""
 
     writes: Sequence["QueuedWrite[Any]"]
-    step: Micros
-    """By how much the wall clock was stepped since the last batch."""
     number: int = field(default_factory=lambda: secrets.randbits(62))
     outcomes: list[Outcome] = field(default_factory=list)
     news: BatchNews = field(default_factory=dict)
@@ -85,6 +84,7 @@ class Writer:
         self._observer, self._sealer = observer, sealer
         self._queue: queue.SimpleQueue[QueuedWrite[Any] | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = connect(file.path, sealer=sealer)
+        self._id = uuid.uuid4().hex
         self._healthy = True
         self._what_is_wrong = ""
         # Held while a write is queued or the end is: nothing is ever queued behind the end.
@@ -140,8 +140,8 @@ class Writer:
 
     def _carry_out(self, writes: list[QueuedWrite[Any]]) -> None:
         """One transaction. Afterwards every write is settled."""
-        batch, started, committed = _Batch(writes, self._clock.step()), time.monotonic(), True
-        self._clock.adopt(batch.step)
+        batch, started, committed = _Batch(writes), time.monotonic(), True
+        frame = self._clock.apart
         try:
             self._file.check()
             self._commit(batch)
@@ -152,7 +152,7 @@ class Writer:
             if not self._was_committed(batch.number, error):
                 batch.outcomes, batch.news, batch.moves = [(None, self._failed(error))] * len(writes), {}, []
                 committed = False
-                self._clock.adopt(-batch.step)
+                self._clock.enter(frame)
         else:
             self._set_health(None)
         news = [News(job_id, state, tuple(events)) for job_id, told in batch.news.items() for state, events in told]
@@ -166,24 +166,23 @@ class Writer:
 
     def _commit(self, batch: _Batch) -> None:
         connection = self._connected()
-        self._begin(connection, batch)
+        self._begin(connection)
         try:
             batch.outcomes = [self._one(connection, write, batch) for write in batch.writes]
         except _ChangedAndFailedError:
             # Rare enough that everybody may be carried out again, and savepoints need not be made for all.
             connection.execute("ROLLBACK")
-            self._begin(connection, batch)
+            self._begin(connection)
             batch.news, batch.moves = {}, []
             batch.outcomes = [self._one_alone(connection, write, batch) for write in batch.writes]
-        connection.execute(SQL.batch_set, {"batch": batch.number})
+        connection.execute(SQL.batch_set, {"writer": self._id, "batch": batch.number})
         connection.execute("COMMIT")
 
-    def _begin(self, connection: sqlite3.Connection, batch: _Batch) -> None:
+    def _begin(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        if batch.step:
-            # First of all, so that what the batch stores is of the same frame as what it finds.
-            shift_spans(connection, batch.step, self._clock.now())
-            log.warning("the clock was stepped by %.1f s; spans that run keep their length", batch.step / SECOND)
+        # First of all, so that what the batch stores is of the same frame as what it finds.
+        if step := enter_frame(connection, self._clock):
+            log.warning("the clock was stepped by %.1f s; spans that run keep their length", step / SECOND)
 
     def _ring(self, news: list[News]) -> None:
         try:
@@ -265,11 +264,11 @@ class Writer:
             return False
         try:
             self._disconnect()
-            row = self._connected().execute(SQL.batch_get).fetchone()
+            row = self._connected().execute(SQL.batch_get, {"writer": self._id}).fetchone()
         except sqlite3.Error:
             self._disconnect()
             return False
-        return bool(row["batch"] == number)
+        return row is not None and bool(row["batch"] == number)
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):

@@ -1,0 +1,1 @@
+SELECT apart FROM clock
