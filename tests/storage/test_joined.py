@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.store import RunEnd, RunUpdate, Store
+from autopilot_server.storage.store import RunEnd, RunUpdate, Share, Store
 
 from tests.storage.conftest import Box
 
@@ -88,3 +88,24 @@ def test_each_has_a_newest_batch_of_its_own(box: Box, worker: Store) -> None:
     box.reopen()
     with sqlite3.connect(Path(box.url.removeprefix("sqlite:///"))) as connection:
         assert not connection.execute("SELECT * FROM writers").fetchall()
+
+
+def test_shares_part_the_jobs_and_suspects_run_apart(box: Box) -> None:
+    shared, apart = (Share(apart=each, isolated=frozenset({"alone"})) for each in (False, True))
+    workflows = {"w": "r1", "alone": "r1"}
+
+    def claim(share: Share, worker_id: str = "w1") -> list[str]:
+        found = box.store.next_runnable_time(workflows, share=share) is not None
+        claims = box.store.job_claim(workflows, worker_id=worker_id, limit=10, share=share).result()
+        assert found == bool(claims)
+        return sorted(claim.job.job_id for claim in claims)
+
+    box.submit("isolated", workflow="alone")
+    box.submit("innocent")
+    assert claim(shared) == ["innocent"]
+    assert claim(apart) == ["isolated"]
+    box.store.jobs_recover(max_losses=10).result()
+    assert claim(shared) == ["innocent"]
+    box.store.jobs_recover(max_losses=10, worker_id="w1").result()
+    assert claim(shared) == []
+    assert claim(apart, "w2") == ["innocent", "isolated"]

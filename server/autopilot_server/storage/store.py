@@ -242,6 +242,17 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Which of the runnable jobs a worker takes, where some run apart, each in a process of its own: those of isolated
+    workflows, and suspects, which have lost their worker twice in a row without a new checkpoint. They may be what ends
+    it, and others must not end with it again."""
+
+    apart: bool
+    isolated: frozenset[str]
+    """Workflows whose jobs all run apart."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventDraft:
     """A serialized event on its way to the log."""
 
@@ -446,15 +457,19 @@ class Store(Protocol):
 
     # Jobs, for the engine
 
-    def job_claim(self, workflows: Mapping[str, str], *, worker_id: str, limit: int) -> Write[Sequence[Claim]]:
+    def job_claim(
+        self, workflows: Mapping[str, str], *, worker_id: str, limit: int, share: Share | None = None
+    ) -> Write[Sequence[Claim]]:
         """Take up at most `limit` runnable jobs of these workflows (name → revision): PENDING → RUNNING, attempt + 1,
         a fresh run token and span id, a StateChanged event. Runnable: scheduled_time and next_attempt_time have come.
+        `share`: only those; None: all.
         Order: priority, the greatest first, then the time since when the job is runnable, then job_id. No job is ever
         claimed by two."""
         ...
 
-    def next_runnable_time(self, workflows: Mapping[str, str]) -> Micros | None:
-        """When the next PENDING job of these workflows becomes runnable; a time in the past when one is already."""
+    def next_runnable_time(self, workflows: Mapping[str, str], *, share: Share | None = None) -> Micros | None:
+        """When the next PENDING job of these workflows becomes runnable; a time in the past when one is already.
+        `share` as in job_claim."""
         ...
 
     def runs_of(self, worker_id: str) -> Mapping[Fence, JobState]:

@@ -27,9 +27,12 @@ from autopilot_server.storage.sqlite.rows import (
 from autopilot_server.storage.sqlite.submissions import LoadJob
 from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.sqlite.transitions import Mover, append, cancelled
-from autopilot_server.storage.store import Claim, Fence, LostRun, Recovery, RunEnd, RunUpdate
+from autopilot_server.storage.store import Claim, Fence, LostRun, Recovery, RunEnd, RunUpdate, Share
 
 ABOVE_ALL_PRIORITIES = 10
+
+# One loss can come from another job in the same process, or from an operator. After a second one it may be the job.
+SUSPECT_LOSSES = 2
 
 
 class Runs:
@@ -41,10 +44,17 @@ class Runs:
 
     # --- claims ---
 
-    def claim(self, transaction: Transaction, workflows: Mapping[str, str], worker_id: str, limit: int) -> list[Claim]:
+    def claim(
+        self,
+        transaction: Transaction,
+        workflows: Mapping[str, str],
+        worker_id: str,
+        limit: int,
+        share: Share | None,
+    ) -> list[Claim]:
         """See Store.job_claim."""
         claims: list[Claim] = []
-        wanted: dict[str, Any] = {"workflows": dumps(list(workflows)), "now": transaction.now}
+        wanted = {"workflows": dumps(list(workflows)), "now": transaction.now, **of_share(share)}
         priority = ABOVE_ALL_PRIORITIES
         while len(claims) < limit:
             next_lower = transaction.row(SQL.job_next_priority, {"below": priority})
@@ -264,6 +274,15 @@ class Runs:
             self._mover.move(transaction, row, state, error, start_point=None)
             ended[state].append(row["job_id"])
         return Recovery(cancelled=ended[JobState.CANCELLED], failed=ended[JobState.FAILED])
+
+
+def of_share(share: Share | None) -> dict[str, Any]:
+    """A share, as the queries take it."""
+    return {
+        "apart": None if share is None else share.apart,
+        "isolated": dumps([] if share is None else sorted(share.isolated)),
+        "suspect_losses": SUSPECT_LOSSES,
+    }
 
 
 def _store_update(

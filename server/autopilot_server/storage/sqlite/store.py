@@ -34,7 +34,7 @@ from autopilot_server.storage.sqlite.rows import (
     load_job,
     load_workflow,
 )
-from autopilot_server.storage.sqlite.runs import Runs, state_of_run
+from autopilot_server.storage.sqlite.runs import Runs, of_share, state_of_run
 from autopilot_server.storage.sqlite.submissions import Submissions, check_digest
 from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.sqlite.transitions import Mover
@@ -54,6 +54,7 @@ from autopilot_server.storage.store import (
     Resumption,
     RunEnd,
     RunUpdate,
+    Share,
     Submission,
     Submitted,
     Write,
@@ -213,12 +214,16 @@ class SqliteStore:
 
     # --- jobs, for the engine ---
 
-    def job_claim(self, workflows: Mapping[str, str], *, worker_id: str, limit: int) -> Write[Sequence[Claim]]:
-        claim: Callable[[Transaction], Sequence[Claim]] = lambda t: self._runs.claim(t, workflows, worker_id, limit)  # noqa: E731
+    def job_claim(
+        self, workflows: Mapping[str, str], *, worker_id: str, limit: int, share: Share | None = None
+    ) -> Write[Sequence[Claim]]:
+        def claim(transaction: Transaction) -> Sequence[Claim]:
+            return self._runs.claim(transaction, workflows, worker_id, limit, share)
+
         return self._writer.submit(claim)
 
-    def next_runnable_time(self, workflows: Mapping[str, str]) -> Micros | None:
-        row = self._readers.row(SQL.job_next_ready_time, {"workflows": dumps(list(workflows))})
+    def next_runnable_time(self, workflows: Mapping[str, str], *, share: Share | None = None) -> Micros | None:
+        row = self._readers.row(SQL.job_next_ready_time, {"workflows": dumps(list(workflows)), **of_share(share)})
         return None if row is None else row[0]
 
     def runs_of(self, worker_id: str) -> Mapping[Fence, JobState]:
