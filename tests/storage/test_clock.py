@@ -3,8 +3,9 @@
 import pytest
 from autopilot_server.jobs.job import SECOND, RetryPolicy
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.sqlite.transaction import Transaction
+from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.store import RunUpdate
+from autopilot_server.storage.transaction import Transaction
 
 from tests.storage.conftest import Box, put, row
 
@@ -104,7 +105,7 @@ def test_an_operation_that_is_undone_does_not_undo_the_shift(box: Box) -> None:
 
 
 def _changes_and_fails(transaction: Transaction) -> None:
-    transaction.execute("UPDATE jobs SET deadline = 0")
+    transaction.execute(Statement.common("UPDATE jobs SET deadline = 0"))
     raise ValueError("behind a change")
 
 

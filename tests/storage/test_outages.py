@@ -11,7 +11,9 @@ from autopilot_server.doorbell import Doorbell, News
 from autopilot_server.engine.memory import open_memory
 from autopilot_server.jobs.errors import StaleRunError, StartupError, StorageUnavailableError
 from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.store import EventDraft, Fence, RunUpdate
+from autopilot_server.storage.transaction import Snapshot
 
 from tests.storage.conftest import Box
 
@@ -211,8 +213,8 @@ def test_a_file_that_goes_while_it_is_written_is_not_answered_as_done(box: Box) 
 
 
 def test_a_read_tells_its_own_error_when_its_transaction_is_gone(box: Box) -> None:
-    def query(connection: sqlite3.Connection) -> None:
-        connection.execute("ROLLBACK")
+    def query(snapshot: Snapshot) -> None:
+        snapshot.rows(Statement(sqlite="ROLLBACK"))
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR
         raise error

@@ -19,12 +19,13 @@ from autopilot_server.jobs.errors import JobAlreadyExistsError, StartupError, St
 from autopilot_server.jobs.job import JobFilter
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
-from autopilot_server.storage.sqlite.clock import SteppedClock
+from autopilot_server.storage.clock import SteppedClock
+from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.lock import InUseError, ServerLock
-from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.sqlite.writer import Writer
 from autopilot_server.storage.store import RunUpdate
+from autopilot_server.storage.transaction import Transaction
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -65,9 +66,11 @@ def test_an_operation_that_fails_halfway_leaves_nothing_and_the_others_of_its_ba
     )
     gate = threading.Event()
 
+    statement = Statement(sqlite="INSERT INTO secrets (name, value) VALUES (:name, x'00')")
+
     def insert(name: str, fails: bool = False) -> Callable[[Transaction], None]:
         def operation(transaction: Transaction) -> None:
-            transaction.execute("INSERT INTO secrets (name, value) VALUES (?, x'00')", (name,))
+            transaction.execute(statement, {"name": name})
             transaction.tell(name, JobState.PENDING, [StoredEvent(1, b"", False)])
             if fails:
                 raise ValueError(name)

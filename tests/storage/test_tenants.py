@@ -10,11 +10,12 @@ from autopilot_server.jobs.errors import LimitExceededError
 from autopilot_server.jobs.job import JobFilter
 from autopilot_server.jobs.states import FINISHED, JobState
 from autopilot_server.jobs.tenants import public, scoped, tenant_of
+from autopilot_server.storage.listing import list_rows
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sqlite.check import check
 from autopilot_server.storage.sqlite.connections import connect
-from autopilot_server.storage.sqlite.listing import list_rows
 from autopilot_server.storage.sqlite.migrations import migrations
-from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.sqlite.transaction import SqliteReading
 
 from tests.storage.conftest import Box
 
@@ -86,9 +87,9 @@ def _steps(path: Path, job_filter: JobFilter) -> int:
     connection = connect(path, read_only=True)
     try:
         connection.set_progress_handler(step, 1)
-        list_rows(connection.execute, job_filter, states=job_filter.states, limit=3, after=None)
+        list_rows(SqliteReading(connection), job_filter, states=job_filter.states, limit=3, after=None)
         limits = {"tenant": job_filter.tenant, "limit": 1000}
-        connection.execute(SQL.job_count_unfinished_of_tenant, limits).fetchall()
+        connection.execute(SQL.job_count_unfinished_of_tenant.sqlite, limits).fetchall()
     finally:
         connection.close()
     return steps

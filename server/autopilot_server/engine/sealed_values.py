@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sealing import MEMORY, Sealer, is_sealed
-from autopilot_server.storage.sqlite.queries import SQL
 
 # What LangGraph inserts an item with: the value is the third of five parameters.
 _INTO = "INTO store (prefix, key, value, "
@@ -39,7 +39,7 @@ class SealedValues:
         extract = sqlite3.connect(":memory:", check_same_thread=False)
 
         def json_extract(stored: Any, path: str) -> Any:
-            return extract.execute(SQL.json_extract, {"json": self._text(stored), "path": path}).fetchone()[0]
+            return extract.execute(SQL.json_extract.sqlite, {"json": self._text(stored), "path": path}).fetchone()[0]
 
         connection.create_function("json_extract", 2, json_extract)
 

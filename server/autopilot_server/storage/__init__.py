@@ -9,8 +9,8 @@ from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import Micros, now, steady
 from autopilot_server.observer import Observer
+from autopilot_server.storage.clock import SteppedClock
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sqlite.clock import SteppedClock
 from autopilot_server.storage.sqlite.migrations import cannot_use
 from autopilot_server.storage.sqlite.store import SqliteStore
 from autopilot_server.storage.store import EncodeEvent, OnMoves, Store

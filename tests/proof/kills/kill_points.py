@@ -59,7 +59,7 @@ class KillPoint:
     """A run's writes wait for each other: none is committed together with the one behind it."""
 
     def __call__(self) -> None:
-        from autopilot_server.storage.sqlite.queued_write import QueuedWrite
+        from autopilot_server.storage.queued_write import QueuedWrite
         from autopilot_server.storage.sqlite.writer import Writer
 
         trap = _Trap(self)

@@ -62,7 +62,7 @@ BREAKS = (
     Break(
         promise=1,
         name="repeated-resume-resumes-again",
-        file=f"{SQLITE}/submissions.py",
+        file=f"{STORAGE}/submissions.py",
         old='            transaction.execute(SQL.resume_request_insert, request | {"request_digest": '
         "resumption.request_digest})\n",
         new="            pass\n",
@@ -104,7 +104,7 @@ BREAKS = (
     Break(
         promise=2,
         name="a-restart-costs-an-attempt",
-        file=f"{SQLITE}/runs.py",
+        file=f"{STORAGE}/runs.py",
         old='        loss = {"losses": losses, "checkpoints_at_loss": row["checkpoints"]}\n',
         new='        loss = {"losses": losses, "checkpoints_at_loss": row["checkpoints"]}\n'
         '        loss["failed_attempts"] = row["failed_attempts"] + 1\n',
@@ -121,7 +121,7 @@ BREAKS = (
     Break(
         promise=2,
         name="one-loss-and-the-job-is-given-up",
-        file=f"{SQLITE}/runs.py",
+        file=f"{STORAGE}/runs.py",
         old="        if losses >= max_losses:\n",
         new="        if losses >= 1:\n",
         tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
@@ -146,7 +146,7 @@ BREAKS = (
     Break(
         promise=3,
         name="an-end-is-not-fenced",
-        file=f"{SQLITE}/runs.py",
+        file=f"{STORAGE}/runs.py",
         old='        if found is None or found["run_token"] != fence.run_token:\n',
         new='        if found is None or found["run_token"] is None:\n',
         tests=(STALE, "-k", "test_a_stale_token_writes_nothing and resumed"),
@@ -154,7 +154,7 @@ BREAKS = (
     Break(
         promise=3,
         name="a-run-token-comes-twice",
-        file=f"{SQLITE}/runs.py",
+        file=f"{STORAGE}/runs.py",
         old="        now, token = transaction.now, uuid.uuid4().hex\n",
         new="        now, token = transaction.now, f\"{row['job_id']}-{row['attempt'] + 1}\"\n",
         tests=(STALE, "-k", "submitted_again_and_running"),
@@ -178,12 +178,13 @@ BREAKS = (
     Break(
         promise=3,
         name="a-move-is-told-twice",
-        file=f"{SQLITE}/transitions.py",
+        file=f"{STORAGE}/transitions.py",
         old="        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        return moved\n",
         new="        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n"
         '        moved["latest_sequence"] += 1\n'
-        '        transaction.execute("UPDATE jobs SET latest_sequence = latest_sequence + 1 WHERE job_id = ?", '
-        '[row["job_id"]])\n'
+        "        from autopilot_server.storage.queries import Statement\n"
+        '        one_more = "UPDATE jobs SET latest_sequence = latest_sequence + 1 WHERE job_id = :job_id"\n'
+        '        transaction.execute(Statement.common(one_more), {"job_id": row["job_id"]})\n'
         "        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        return moved\n",
         tests=(f"{PROMISE_TESTS}::test_steps_at_least_once_transitions_exactly_once",),
     ),
@@ -201,7 +202,7 @@ BREAKS = (
     Break(
         promise=4,
         name="a-sequence-is-skipped",
-        file=f"{SQLITE}/transitions.py",
+        file=f"{STORAGE}/transitions.py",
         old='            "latest_sequence": row["latest_sequence"] + 1,\n',
         new='            "latest_sequence": row["latest_sequence"] + 1 + (to_state in FINISHED),\n',
         tests=(f"{PROMISE_TESTS}::test_accepted_is_kept",),
@@ -252,7 +253,7 @@ BREAKS = (
     Break(
         promise=5,
         name="a-cancel-waits-for-the-step",
-        file=f"{SQLITE}/submissions.py",
+        file=f"{STORAGE}/submissions.py",
         old="        if grace_period <= 0:\n",
         new="        if grace_period < 0:\n",
         tests=(STALE, "-k", "test_a_stale_token_writes_nothing and cancelled"),
@@ -260,7 +261,7 @@ BREAKS = (
     Break(
         promise=5,
         name="nobody-keeps-the-grace-period",
-        file=f"{SQLITE}/submissions.py",
+        file=f"{STORAGE}/submissions.py",
         old='        deadline = min(transaction.now + grace_period, row["deadline"] or 2**62)\n',
         new='        deadline = row["deadline"] or 2**62\n',
         tests=(STALE, "-k", "test_a_stale_token_writes_nothing and cancelled"),
@@ -287,7 +288,7 @@ BREAKS = (
     Break(
         promise=6,
         name="an-answer-to-a-question-that-is-not-open",
-        file=f"{SQLITE}/submissions.py",
+        file=f"{STORAGE}/submissions.py",
         old="        if interrupt_id not in open_ids:\n",
         new="        if not open_ids:\n",
         tests=("tests/storage/test_jobs.py", "-k", "questions_and_answers"),
@@ -295,7 +296,7 @@ BREAKS = (
     Break(
         promise=6,
         name="an-answer-is-lost-with-the-process",
-        file=f"{SQLITE}/runs.py",
+        file=f"{STORAGE}/runs.py",
         old='            answers={answer["interrupt_id"]: answer["answer"] for answer in answers},\n',
         new='            answers={a["interrupt_id"]: a["answer"] for a in answers if not row["losses"]},\n',
         tests=(f"{PROMISE_TESTS}::test_answers_are_not_mixed_up",),
@@ -303,7 +304,7 @@ BREAKS = (
     Break(
         promise=6,
         name="an-answer-is-kept-after-its-use",
-        file=f"{SQLITE}/runs.py",
+        file=f"{STORAGE}/runs.py",
         old='            transaction.execute(SQL.answer_delete_stale, {"job_id": job_id})\n',
         new="",
         tests=("tests/storage/test_jobs.py", "-k", "questions_and_answers"),
@@ -353,7 +354,7 @@ BREAKS = (
     Break(
         promise=8,
         name="no-limit-of-jobs",
-        file=f"{SQLITE}/submissions.py",
+        file=f"{STORAGE}/submissions.py",
         old='_count(transaction, SQL.job_count_unfinished, {"limit": limit}) >= limit:\n',
         new='_count(transaction, SQL.job_count_unfinished, {"limit": limit}) < 0:\n',
         tests=(f"{PROMISE_TESTS}::test_memory_is_bounded",),

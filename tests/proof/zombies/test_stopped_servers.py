@@ -54,7 +54,7 @@ def stop_before_the_write_is_queued(trigger: Path) -> None:
 
 
 def stop_inside_the_transaction(trigger: Path) -> None:
-    from autopilot_server.storage.sqlite.runs import Runs
+    from autopilot_server.storage.runs import Runs
 
     write = Runs.write
 
@@ -67,7 +67,7 @@ def stop_inside_the_transaction(trigger: Path) -> None:
 
 
 def stop_after_the_commit(trigger: Path) -> None:
-    from autopilot_server.storage.sqlite.runs import Runs
+    from autopilot_server.storage.runs import Runs
     from autopilot_server.storage.sqlite.writer import Writer
 
     write, settle = Runs.write, Writer._settle

@@ -8,9 +8,9 @@ from pathlib import Path
 from autopilot_server.jobs.errors import SealBrokenError
 from autopilot_server.jobs.states import UNFINISHED, JobState
 from autopilot_server.jobs.tenants import SEPARATOR
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.key_register import require_keys
-from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.sealed_tables import in_plain, sealed_at_all, table_rows, tables_of
 from autopilot_server.storage.sqlite.snapshot import reading, require_current, schema_version
 
@@ -33,11 +33,11 @@ ENCRYPTION = "encryption"
 """What is found where something cannot be decrypted."""
 
 INVARIANTS = (
-    Invariant("log", SQL.check_log, _RESUBMIT),
-    Invariant("state", SQL.check_state, _RESUBMIT),
-    Invariant("checkpoint", SQL.check_checkpoint, _RESUBMIT),
-    Invariant("parts", SQL.check_parts, _RESUBMIT),
-    Invariant("orphans", SQL.check_orphans, _HARMLESS),
+    Invariant("log", SQL.check_log.sqlite, _RESUBMIT),
+    Invariant("state", SQL.check_state.sqlite, _RESUBMIT),
+    Invariant("checkpoint", SQL.check_checkpoint.sqlite, _RESUBMIT),
+    Invariant("parts", SQL.check_parts.sqlite, _RESUBMIT),
+    Invariant("orphans", SQL.check_orphans.sqlite, _HARMLESS),
 )
 
 
@@ -70,7 +70,7 @@ def unfinished(path: Path) -> list[tuple[str, str, int]]:
     """Of how many jobs a database knows that are not finished: workflow, state, number. StartupError."""
     with reading(path) as connection:
         schema_version(connection, path)
-        counts = [(row[0], JobState(row[1]), row[2]) for row in connection.execute(SQL.job_count_by_state)]
+        counts = [(row[0], JobState(row[1]), row[2]) for row in connection.execute(SQL.job_count_by_state.sqlite)]
     return [(workflow, state.name, jobs) for workflow, state, jobs in counts if state in UNFINISHED]
 
 

@@ -2,15 +2,18 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.sealing import SealedConnection, Sealer, sealed_rows
 from autopilot_server.storage.sqlite.database_file import DatabaseFile, away
+from autopilot_server.storage.sqlite.transaction import SqliteReading
+from autopilot_server.storage.transaction import Parameters, Row, Snapshot
 
 T = TypeVar("T")
 
@@ -98,27 +101,26 @@ class Readers:
         self._lock = threading.Lock()
         self._open: WeakSet[_Reading] = WeakSet()
 
-    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, query: Callable[[Snapshot], T]) -> T:
         """Run `query` on this thread's connection, in one snapshot of the database."""
         with self._mapped() as connection:
             connection.execute("BEGIN")
             try:
-                return query(connection)
+                return query(SqliteReading(connection))
             finally:
                 # What failed may have ended the transaction: then there is nothing to commit, and its error is told.
                 if connection.in_transaction:
                     connection.execute("COMMIT")
 
-    def rows(self, sql: str, parameters: dict[str, Any]) -> list[sqlite3.Row]:
+    def rows(self, statement: Statement, parameters: Parameters) -> Sequence[Row]:
         """All rows of one statement."""
         with self._mapped() as connection:
-            return connection.execute(sql, parameters).fetchall()
+            return SqliteReading(connection).rows(statement, parameters)
 
-    def row(self, sql: str, parameters: dict[str, Any]) -> sqlite3.Row | None:
+    def row(self, statement: Statement, parameters: Parameters) -> Row | None:
         """The first row of one statement."""
         with self._mapped() as connection:
-            found: sqlite3.Row | None = connection.execute(sql, parameters).fetchone()
-            return found
+            return SqliteReading(connection).row(statement, parameters)
 
     def close(self) -> None:
         """Close all connections. Nobody reads any more."""

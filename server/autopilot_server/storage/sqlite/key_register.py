@@ -6,9 +6,9 @@ from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.storage.keys import ENVIRONMENT
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.connections import connect
-from autopilot_server.storage.sqlite.queries import SQL
 
 
 def register(path: Path, sealer: Sealer | None) -> None:
@@ -18,14 +18,14 @@ def register(path: Path, sealer: Sealer | None) -> None:
         connection.execute("BEGIN IMMEDIATE")
         require_keys(connection, path, sealer)
         if sealer is not None:
-            connection.execute(SQL.encryption_key_add, {"key_id": sealer.first.name})
-            connection.execute(SQL.encryption_key_choose, {"key_id": sealer.first.name})
+            connection.execute(SQL.encryption_key_add.sqlite, {"key_id": sealer.first.name})
+            connection.execute(SQL.encryption_key_choose.sqlite, {"key_id": sealer.first.name})
         connection.execute("COMMIT")
 
 
 def registered(connection: sqlite3.Connection) -> dict[str, bool]:
     """The ids of the keys, and whether each seals what is new."""
-    return {row["key_id"]: bool(row["seals"]) for row in connection.execute(SQL.encryption_key_list)}
+    return {row["key_id"]: bool(row["seals"]) for row in connection.execute(SQL.encryption_key_list.sqlite)}
 
 
 def require_keys(connection: sqlite3.Connection, path: Path, sealer: Sealer | None) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from autopilot_server.jobs.errors import SealBrokenError, StartupError
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.key_register import register, registered, require_keys
 from autopilot_server.storage.sqlite.lock import ENCRYPTS, InUseError, ServerLock
-from autopilot_server.storage.sqlite.queries import SQL
 from autopilot_server.storage.sqlite.sealed_tables import (
     BATCH,
     SealedTable,
@@ -81,7 +81,7 @@ def decrypt(path: Path, sealer: Sealer) -> Resealed:
             require_keys(connection, path, sealer)
             rows = _everything(connection, path, sealer, DECRYPT)
             retired = tuple(registered(connection))
-            connection.execute(SQL.encryption_key_forget_others, {"key_id": ""})
+            connection.execute(SQL.encryption_key_forget_others.sqlite, {"key_id": ""})
             _wipe(connection, alone=True)
     finally:
         lock.release()
@@ -169,7 +169,7 @@ def _pass(connection: sqlite3.Connection, table: SealedTable, change: Change, se
 
 def _update(connection: sqlite3.Connection, table: SealedTable, row: Any, changes: dict[str, Any]) -> None:
     key = key_of(table, row)
-    sql = SQL.reseal_update.format(
+    sql = SQL.reseal_update.sqlite.format(
         table=table.name,
         changes=", ".join(f"{name} = :{name}" for name in changes),
         key=" AND ".join(f"{column} = :{name}" for column, name in zip(table.key, key, strict=True)),
@@ -191,7 +191,7 @@ def _retire_others(connection: sqlite3.Connection, path: Path, sealer: Sealer) -
         )
         others = tuple(name for name in registered(connection) if name != sealer.first.name)
         if not left:
-            connection.execute(SQL.encryption_key_forget_others, {"key_id": sealer.first.name})
+            connection.execute(SQL.encryption_key_forget_others.sqlite, {"key_id": sealer.first.name})
     except BaseException:
         connection.execute("ROLLBACK")
         raise

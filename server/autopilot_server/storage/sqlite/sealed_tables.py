@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sealing import (
     CHECKPOINT,
     CHECKPOINT_CIPHER,
@@ -16,7 +17,6 @@ from autopilot_server.storage.sealing import (
     is_sealed,
     place_of,
 )
-from autopilot_server.storage.sqlite.queries import SQL
 
 # Rows of a transaction: a server that writes to the same database waits for one, and not for all.
 BATCH = 200
@@ -86,7 +86,7 @@ TABLES = (
 
 def tables_of(connection: sqlite3.Connection) -> list[SealedTable]:
     """The tables that a database has: LangGraph's store is only made by a server."""
-    names = {name for (name,) in connection.execute(SQL.table_list)}
+    names = {name for (name,) in connection.execute(SQL.table_list.sqlite)}
     return [table for table in TABLES if table.name in names]
 
 
@@ -103,7 +103,7 @@ def batch(
 ) -> list[sqlite3.Row]:
     """The next rows as wanted, behind a key."""
     condition, parameters = wanted
-    sql = SQL.reseal_list.format(
+    sql = SQL.reseal_list.sqlite.format(
         names=", ".join(table.names),
         table=table.name,
         keys=", ".join(table.key),

@@ -6,9 +6,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from autopilot_server.jobs.errors import StartupError
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.migrations import migrations
-from autopilot_server.storage.sqlite.queries import SQL
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def schema_version(connection: sqlite3.Connection, path: Path) -> int:
     """Which schema a database has. StartupError when it is none of Autopilot's."""
-    tables = {name for (name,) in connection.execute(SQL.table_list)}
+    tables = {name for (name,) in connection.execute(SQL.table_list.sqlite)}
     if not {"jobs", "events", "checkpoints"} <= tables:
         raise StartupError(f"{path} is not a database of Autopilot")
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -1,72 +1,31 @@
-"""The store on SQLite: each method of the protocol, and where it is carried out."""
+"""The store on SQLite: how it is opened and closed, and what only SQLite does."""
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
-from autopilot_server.doorbell import Doorbell, StoredEvent
+from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
-from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
-from autopilot_server.jobs.states import JobState
-from autopilot_server.jobs.tenants import scoped
+from autopilot_server.jobs.job import Micros
 from autopilot_server.observer import Observer
+from autopilot_server.storage.clock import SteppedClock, begin_frame
+from autopilot_server.storage.queries import SQL, Statement
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sqlite import deletion
+from autopilot_server.storage.sql_store import SqlStore
 from autopilot_server.storage.sqlite.backup import require_no_half_restore
-from autopilot_server.storage.sqlite.clock import SteppedClock, begin_frame
 from autopilot_server.storage.sqlite.connections import Readers, connect
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.key_register import register
-from autopilot_server.storage.sqlite.listing import list_rows
 from autopilot_server.storage.sqlite.lock import ServerLock
 from autopilot_server.storage.sqlite.migrations import cannot_use, migrate
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.queued_write import QueuedWrite
-from autopilot_server.storage.sqlite.rows import (
-    Row,
-    dump_workflow,
-    dumps,
-    load_checkpoint,
-    load_checkpoint_row,
-    load_interrupt,
-    load_job,
-    load_workflow,
-)
-from autopilot_server.storage.sqlite.runs import Runs, of_share, state_of_run
-from autopilot_server.storage.sqlite.submissions import Submissions, check_digest
-from autopilot_server.storage.sqlite.transaction import Transaction
-from autopilot_server.storage.sqlite.transitions import Mover
+from autopilot_server.storage.sqlite.transaction import SqliteTransaction
 from autopilot_server.storage.sqlite.writer import Writer
-from autopilot_server.storage.store import (
-    Admit,
-    CheckpointRow,
-    Claim,
-    EncodeEvent,
-    EventPage,
-    Fence,
-    JobCount,
-    OnMoves,
-    PageKey,
-    Pruned,
-    Recovery,
-    Resumption,
-    RunEnd,
-    RunUpdate,
-    Share,
-    Submission,
-    Submitted,
-    Write,
-    WriteRow,
-    anybody,
-)
-
-# More rows than any history has.
-_ALL = 2**62
+from autopilot_server.storage.store import EncodeEvent, OnMoves, Write
+from autopilot_server.storage.transaction import Transaction
 
 
-class SqliteStore:
+class SqliteStore(SqlStore):
     """Implements `storage.store.Store`, whose docstrings say what each method promises."""
 
     def __init__(
@@ -87,19 +46,18 @@ class SqliteStore:
         so. StartupError."""
         # A workflow's code may change the process's folder.
         path = path.absolute()
-        self._clock = clock
         self._lock = None if joins else ServerLock(path)
         try:
             if not joins:
                 _prepare(path, clock, sealer)
-            self._file = DatabaseFile(path)
-            self._readers = Readers(self._file, sealer)
-            frame = self._readers.row(SQL.clock_get, {})
+            file = DatabaseFile(path)
+            readers = Readers(file, sealer)
+            frame = readers.row(SQL.clock_get, {})
             assert frame is not None  # noqa: S101 - its row was made with the schema
             clock.enter(frame["apart"])
-            newest = self._readers.row(SQL.job_newest_time, {})
-            self._writer = Writer(
-                self._file,
+            newest = readers.row(SQL.job_newest_time, {})
+            writer = Writer(
+                file,
                 doorbell=doorbell,
                 clock=clock,
                 on_health=on_health,
@@ -113,220 +71,27 @@ class SqliteStore:
         except BaseException:
             self._release()
             raise
-        mover = Mover(encode_event=encode_event, retention=retention)
-        self._submissions = Submissions(
-            mover=mover,
-            load_job=_load_without_payloads,
+        self._to_close = (writer, readers, file)
+        super().__init__(
+            writer=writer,
+            readers=readers,
+            clock=clock,
+            encode_event=encode_event,
+            retention=retention,
             newest_create_time=(newest[0] if newest is not None else None) or 0,
         )
-        self._runs = Runs(mover=mover, load_job=_load_with_payloads)
 
     def close(self) -> None:
-        self._writer.close()
-        self._readers.close()
-        self._file.close()
+        for part in self._to_close:
+            part.close()
         self._release()
 
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
 
-    # --- jobs, for the API ---
-
-    def job_submit(self, submission: Submission) -> Write[Submitted]:
-        return self._writer.submit(lambda t: self._submissions.submit(t, submission))
-
-    def job_get_by_request(self, request_id: str, request_digest: bytes) -> Job | None:
-        def read(connection: sqlite3.Connection) -> Job | None:
-            row = connection.execute(SQL.job_get_by_request, {"request_id": request_id}).fetchone()
-            if row is None:
-                return None
-            check_digest(row["request_digest"], request_digest, request_id)
-            return self._load(connection, row, payloads=False)
-
-        return self._readers.read(read)
-
-    def job_get(self, job_id: str, *, payloads: bool) -> Job | None:
-        def read(connection: sqlite3.Connection) -> Job | None:
-            row = connection.execute(SQL.job_get, {"job_id": job_id}).fetchone()
-            return None if row is None else self._load(connection, row, payloads=payloads)
-
-        # In one snapshot: the row, its payloads and its questions are of one moment.
-        return self._readers.read(read)
-
-    def job_list(self, job_filter: JobFilter, *, limit: int, after: PageKey | None) -> Sequence[Job]:
-        return self._readers.read(partial(self._list, job_filter, limit, after))
-
-    def _list(
-        self,
-        job_filter: JobFilter,
-        limit: int,
-        after: PageKey | None,
-        connection: sqlite3.Connection,
-    ) -> list[Job]:
-        rows = list_rows(connection.execute, job_filter, states=job_filter.states, limit=limit, after=after)
-        return [self._load(connection, row, payloads=False) for row in rows]
-
-    def _load(self, connection: sqlite3.Connection, row: Row, *, payloads: bool) -> Job:
-        return _load(connection, row, payloads, self._clock.now())
-
-    def job_cancel(
-        self, job_id: str, *, reason: str, etag: str, grace_period: Micros, admit: Admit = anybody
-    ) -> Write[Job]:
-        return self._writer.submit(lambda t: self._submissions.cancel(t, job_id, reason, etag, grace_period, admit))
-
-    def job_resume(self, resumption: Resumption, *, admit: Admit = anybody) -> Write[Submitted]:
-        return self._writer.submit(lambda t: self._submissions.resume(t, resumption, admit))
-
-    def job_delete(self, job_id: str, *, etag: str, admit: Admit = anybody) -> Write[bool]:
-        return self._writer.submit(lambda t: deletion.delete(t, job_id, etag, admit))
-
-    def jobs_prune(
-        self,
-        job_filter: JobFilter,
-        *,
-        finished_before: Micros,
-        checkpoints_only: bool,
-        dry_run: bool,
-        limit: int,
-        after: PageKey | None,
-    ) -> Write[Pruned]:
-        return self._writer.submit(
-            lambda t: deletion.prune(
-                t,
-                job_filter,
-                finished_before=finished_before,
-                checkpoints_only=checkpoints_only,
-                dry_run=dry_run,
-                limit=limit,
-                after=after,
-            )
-        )
-
-    def jobs_delete_expired(self, *, limit: int) -> Write[int]:
-        return self._writer.submit(lambda t: deletion.delete_expired(t, limit))
-
     def space_reclaim(self, *, pages: int) -> Write[int]:
         return self._writer.submit(lambda t: _reclaim(t, pages))
-
-    def events_read(self, job_id: str, *, after_sequence: int, limit: int, max_bytes: int) -> EventPage | None:
-        return self._readers.read(lambda c: _read_events(c, job_id, after_sequence, limit, max_bytes))
-
-    # --- jobs, for the engine ---
-
-    def job_claim(
-        self, workflows: Mapping[str, str], *, worker_id: str, limit: int, share: Share | None = None
-    ) -> Write[Sequence[Claim]]:
-        def claim(transaction: Transaction) -> Sequence[Claim]:
-            return self._runs.claim(transaction, workflows, worker_id, limit, share)
-
-        return self._writer.submit(claim)
-
-    def next_runnable_time(self, workflows: Mapping[str, str], *, share: Share | None = None) -> Micros | None:
-        row = self._readers.row(SQL.job_next_ready_time, {"workflows": dumps(list(workflows)), **of_share(share)})
-        return None if row is None else row[0]
-
-    def runs_of(self, worker_id: str) -> Mapping[Fence, JobState]:
-        rows = self._readers.rows(SQL.run_list, {"worker_id": worker_id})
-        return {Fence(row["job_id"], row["run_token"]): JobState(row["state"]) for row in rows}
-
-    def run_state(self, fence: Fence) -> JobState | None:
-        return state_of_run(
-            self._readers.row(SQL.run_get_state, {"job_id": fence.job_id, "run_token": fence.run_token})
-        )
-
-    def run_write(self, fence: Fence, update: RunUpdate) -> Write[None]:
-        after = update.after
-        assert after is None or isinstance(after, QueuedWrite)  # noqa: S101 - it came from this store
-        return self._writer.submit(lambda t: self._runs.write(t, fence, update), after=after)
-
-    def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[JobState]:
-        return self._writer.submit(lambda t: self._runs.end(t, fence, end, update))
-
-    def jobs_recover(self, *, max_losses: int, worker_id: str | None = None) -> Write[Recovery]:
-        return self._writer.submit(lambda t: self._runs.recover(t, max_losses, worker_id))
-
-    def jobs_expire(self) -> Write[Recovery]:
-        return self._writer.submit(self._runs.expire)
-
-    def next_deadline(self) -> Micros | None:
-        row = self._readers.row(SQL.job_next_deadline, {})
-        # The write that the caller makes of it adopts the step.
-        if row is None or row["deadline"] is None:
-            return None
-        deadline: Micros = row["deadline"] + self._clock.step(row["apart"])
-        return deadline
-
-    # --- checkpoints ---
-
-    def checkpoint_get(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> CheckpointRow | None:
-        sql = SQL.checkpoint_get if checkpoint_id else SQL.checkpoint_get_newest
-        row = self._readers.row(
-            sql, {"thread_id": thread_id, "checkpoint_ns": checkpoint_ns, "checkpoint_id": checkpoint_id}
-        )
-        return None if row is None else load_checkpoint_row(row)
-
-    def checkpoint_history(
-        self, thread_id: str, checkpoint_ns: str | None, *, before: str | None, limit: int | None
-    ) -> Sequence[CheckpointRow]:
-        rows = self._readers.rows(
-            SQL.checkpoint_history,
-            {
-                "thread_id": thread_id,
-                "checkpoint_ns": checkpoint_ns,
-                "before": before,
-                "limit": _ALL if limit is None else limit,
-            },
-        )
-        return [load_checkpoint_row(row) for row in rows]
-
-    def writes_get(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str) -> Sequence[WriteRow]:
-        rows = self._readers.rows(
-            SQL.write_list,
-            {"thread_id": thread_id, "checkpoint_ns": checkpoint_ns, "checkpoint_id": checkpoint_id},
-        )
-        return [WriteRow(**{name: row[name] for name in WriteRow.__slots__}) for row in rows]
-
-    def checkpoints_list(self, job_id: str, *, limit: int, before: str | None) -> Sequence[Checkpoint]:
-        rows = self._readers.rows(SQL.checkpoint_list_of_job, {"job_id": job_id, "limit": limit, "before": before})
-        return [load_checkpoint(row) for row in rows]
-
-    # --- workflows ---
-
-    def workflows_publish(self, workflows: Sequence[Workflow]) -> Write[None]:
-        return self._writer.submit(lambda t: _publish(t, workflows))
-
-    def workflow_get(self, name: str) -> Workflow | None:
-        row = self._readers.row(SQL.workflow_get, {"name": name})
-        return None if row is None else load_workflow(row["descriptor"])
-
-    def workflow_list(self, *, limit: int, after: str, patterns: Sequence[str] | None = None) -> Sequence[Workflow]:
-        wanted = {"limit": limit, "after": after, "patterns": None if patterns is None else dumps(patterns)}
-        rows = self._readers.rows(SQL.workflow_list, wanted)
-        return [load_workflow(row["descriptor"]) for row in rows]
-
-    def workflow_statistics(self, name: str, revision: str, *, tenant: str = "") -> WorkflowStatistics:
-        row = self._readers.row(SQL.statistics_get, {"name": scoped(tenant, name), "revision": revision})
-        return WorkflowStatistics() if row is None else WorkflowStatistics(**dict(row))
-
-    # --- operation ---
-
-    def token_key(self) -> bytes:
-        row = self._readers.row(SQL.secret_get, {"name": "page_tokens"})
-        key: bytes = row["value"] if row is not None else b""
-        return key
-
-    def job_counts(self) -> Sequence[JobCount]:
-        rows = self._readers.rows(SQL.job_count_by_state, {})
-        return [JobCount(row["workflow"], JobState(row["state"]), row["jobs"]) for row in rows]
-
-    def oldest_ready_time(self) -> Micros | None:
-        row = self._readers.row(SQL.job_oldest_ready, {})
-        return None if row is None else row[0]
-
-    def probe(self) -> Write[None]:
-        # Every batch writes its own id, and is durable with it.
-        return self._writer.submit(lambda _: None)
 
 
 def _prepare(path: Path, clock: SteppedClock, sealer: Sealer | None) -> None:
@@ -336,54 +101,13 @@ def _prepare(path: Path, clock: SteppedClock, sealer: Sealer | None) -> None:
     register(path, sealer)
     with closing(connect(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(SQL.writer_delete_all)
-        begin_frame(connection, clock, clock.apart)
+        connection.execute(SQL.writer_delete_all.sqlite)
+        begin_frame(SqliteTransaction(connection, clock.now()), clock, clock.apart)
         connection.execute("COMMIT")
-
-
-def _load(connection: sqlite3.Connection, row: Row, payloads: bool, now: Micros) -> Job:
-    job = {"job_id": row["job_id"]}
-    payload = connection.execute(SQL.payload_get, job).fetchone() if payloads else None
-    questions = connection.execute(SQL.interrupt_list_open, job).fetchall() if row["questions"] else []
-    return load_job(row, payload, tuple(load_interrupt(q, payloads=payloads) for q in questions), now)
-
-
-def _load_with_payloads(transaction: Transaction, row: Row) -> Job:
-    return _load(transaction.connection, row, True, transaction.now)
-
-
-def _load_without_payloads(transaction: Transaction, row: Row) -> Job:
-    return _load(transaction.connection, row, False, transaction.now)
-
-
-def _read_events(
-    connection: sqlite3.Connection, job_id: str, after: int, limit: int, max_bytes: int
-) -> EventPage | None:
-    row = connection.execute(SQL.event_bounds, {"job_id": job_id}).fetchone()
-    if row is None:
-        return None
-    events: list[StoredEvent] = []
-    size = 0
-    cursor = connection.execute(SQL.event_list, {"job_id": job_id, "after": after, "limit": limit})
-    for row_of_event in cursor:
-        sequence, body, has_payload = (row_of_event[name] for name in ("sequence", "body", "has_payload"))
-        size += len(body)
-        if events and size > max_bytes:
-            break
-        events.append(StoredEvent(sequence, body, bool(has_payload)))
-    cursor.close()
-    state, latest, oldest, workflow = row
-    return EventPage(tuple(events), latest, latest + 1 if oldest is None else oldest, JobState(state), workflow)
-
-
-def _publish(transaction: Transaction, workflows: Sequence[Workflow]) -> None:
-    transaction.execute(SQL.workflow_delete_all)
-    for workflow in workflows:
-        transaction.execute(SQL.workflow_insert, {"name": workflow.name, "descriptor": dump_workflow(workflow)})
 
 
 def _reclaim(transaction: Transaction, pages: int) -> int:
     # A pragma takes no parameters; `pages` is a number of ours.
-    transaction.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
-    left = transaction.row("PRAGMA freelist_count")
+    transaction.rows(Statement(sqlite=f"PRAGMA incremental_vacuum({int(pages)})"))
+    left = transaction.row(Statement(sqlite="PRAGMA freelist_count"))
     return int(left[0]) if left is not None else 0

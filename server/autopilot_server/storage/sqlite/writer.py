@@ -22,14 +22,15 @@ from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
+from autopilot_server.storage.clock import SteppedClock, enter_frame
+from autopilot_server.storage.queries import SQL
+from autopilot_server.storage.queued_write import QueuedWrite
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sqlite.clock import SteppedClock, enter_frame
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import RETRY_SECONDS, DatabaseFile
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.queued_write import QueuedWrite
-from autopilot_server.storage.sqlite.transaction import Operation, Transaction
+from autopilot_server.storage.sqlite.transaction import SqliteTransaction
 from autopilot_server.storage.store import JobMove, OnMoves
+from autopilot_server.storage.transaction import Operation
 
 log = logging.getLogger(__name__)
 
@@ -175,13 +176,13 @@ class Writer:
             self._begin(connection)
             batch.news, batch.moves = {}, []
             batch.outcomes = [self._one_alone(connection, write, batch) for write in batch.writes]
-        connection.execute(SQL.batch_set, {"writer": self._id, "batch": batch.number})
+        connection.execute(SQL.batch_set.sqlite, {"writer": self._id, "batch": batch.number})
         connection.execute("COMMIT")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         # First of all, so that what the batch stores is of the same frame as what it finds.
-        if step := enter_frame(connection, self._clock):
+        if step := enter_frame(SqliteTransaction(connection, self._clock.now()), self._clock):
             log.warning("the clock was stepped by %.1f s; spans that run keep their length", step / SECOND)
 
     def _ring(self, news: list[News]) -> None:
@@ -203,7 +204,7 @@ class Writer:
 
         _ChangedAndFailedError when it failed after it had changed something, which must be undone.
         """
-        transaction = Transaction(connection, self._clock.now())
+        transaction = SqliteTransaction(connection, self._clock.now())
         before = connection.total_changes
         try:
             result = write.carry_out(transaction)
@@ -264,7 +265,7 @@ class Writer:
             return False
         try:
             self._disconnect()
-            row = self._connected().execute(SQL.batch_get, {"writer": self._id}).fetchone()
+            row = self._connected().execute(SQL.batch_get.sqlite, {"writer": self._id}).fetchone()
         except sqlite3.Error:
             self._disconnect()
             return False

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from autopilot_server.storage.sqlite.transaction import Operation, Transaction
+from autopilot_server.storage.transaction import Operation, Transaction
 
 log = logging.getLogger(__name__)
 

@@ -1,19 +1,19 @@
 """Deleting jobs and checkpoints, in batches."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from autopilot_server.jobs.errors import JobNotFoundError
 from autopilot_server.jobs.job import JobFilter, Micros
 from autopilot_server.jobs.states import FINISHED
-from autopilot_server.storage.sqlite.listing import list_rows
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, label_row, load_workflow
-from autopilot_server.storage.sqlite.submissions import check_etag, find_job, state_conflict
-from autopilot_server.storage.sqlite.transaction import Transaction
+from autopilot_server.storage.listing import list_rows
+from autopilot_server.storage.queries import SQL
+from autopilot_server.storage.rows import label_row, load_workflow
+from autopilot_server.storage.sealing import as_dict
 from autopilot_server.storage.store import Admit, PageKey, Pruned
+from autopilot_server.storage.submissions import check_etag, find_job, state_conflict
+from autopilot_server.storage.transaction import Row, Transaction
 
 
 def delete(transaction: Transaction, job_id: str, wanted_etag: str, admit: Admit) -> bool:
@@ -31,7 +31,7 @@ def delete(transaction: Transaction, job_id: str, wanted_etag: str, admit: Admit
 
 def delete_expired(transaction: Transaction, limit: int) -> int:
     """See Store.jobs_delete_expired."""
-    rows = transaction.execute(SQL.job_list_expired, {"now": transaction.now, "limit": limit}).fetchall()
+    rows = transaction.rows(SQL.job_list_expired, {"now": transaction.now, "limit": limit})
     for row in rows:
         _delete(transaction, row)
     return len(rows)
@@ -55,13 +55,11 @@ def prune(
 
     def chosen(*, thread_id: str, limit: int, after: PageKey | None) -> list[Row]:
         wanted = replace(job_filter, thread_id=thread_id)
-        return list_rows(
-            transaction.execute, wanted, states=states, limit=limit, after=after, finished_before=finished_before
-        )
+        return list_rows(transaction, wanted, states=states, limit=limit, after=after, finished_before=finished_before)
 
     rows = chosen(thread_id=job_filter.thread_id, limit=limit, after=after)
     jobs = checkpoints = 0
-    for row in rows:
+    for row in rows if dry_run else _locked(transaction, rows):
         if checkpoints_only:
             checkpoints += _prune_checkpoints(transaction, row, dry_run)
         else:
@@ -74,10 +72,19 @@ def prune(
     return Pruned(jobs, checkpoints, more=len(rows) == limit, resume_after=last)
 
 
+def _locked(transaction: Transaction, rows: Sequence[Row]) -> Iterator[Row]:
+    """Those that nobody has resumed or deleted since they were listed, and that nobody can now."""
+    for listed in rows:
+        row = transaction.row(SQL.job_lock, {"job_id": listed["job_id"]})
+        if row is not None and row["state"] in FINISHED:
+            yield row
+
+
 def _takes_its_thread(transaction: Transaction, row: Row, list_chosen: Callable[..., list[Row]]) -> bool:
     """Whether a thread goes with a job: its oldest, when all of its jobs are chosen, whatever batches they are in."""
     thread = {"thread_id": row["thread_id"]}
-    (count,) = transaction.row(SQL.thread_count_jobs, thread) or (0,)
+    found = transaction.row(SQL.thread_count_jobs, thread)
+    count = 0 if found is None else found[0]
     if count == 1:
         return True
     chosen = list_chosen(thread_id=row["thread_id"], limit=count, after=None)
@@ -91,6 +98,7 @@ def _count_checkpoints(transaction: Transaction, row: Row) -> int:
 
 def _delete(transaction: Transaction, row: Row) -> None:
     job = {"job_id": row["job_id"]}
+    transaction.lock_thread(row["thread_id"])
     for key, value in json.loads(row["labels"]).items():
         transaction.execute(SQL.label_delete, label_row(row, key, value))
     for statement in (
@@ -115,13 +123,13 @@ def _prune_checkpoints(transaction: Transaction, row: Row, dry_run: bool) -> int
     stored = transaction.row(SQL.workflow_get, {"name": row["workflow"]})
     if not row["checkpoint_id"] or (stored is not None and load_workflow(stored["descriptor"]).keeps_history):
         return 0
-    old: list[Any] = transaction.execute(
+    old = transaction.rows(
         SQL.checkpoint_list_superseded,
         {"thread_id": row["thread_id"], "job_id": row["job_id"], "newest": row["checkpoint_id"]},
-    ).fetchall()
+    )
     if not dry_run:
         for place in old:
-            at = dict(place) | {"thread_id": row["thread_id"]}
+            at = as_dict(place) | {"thread_id": row["thread_id"]}
             transaction.execute(SQL.checkpoint_delete, at)
             transaction.execute(SQL.write_delete, at)
     return len(old)

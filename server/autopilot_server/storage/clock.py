@@ -1,10 +1,10 @@
 """The wall clock as the database counts by it, and what becomes of stored spans when somebody steps it."""
 
-import sqlite3
 from collections.abc import Callable
 
 from autopilot_server.jobs.job import SECOND, Micros
-from autopilot_server.storage.sqlite.queries import SQL
+from autopilot_server.storage.queries import SQL
+from autopilot_server.storage.transaction import Transaction
 
 # Both clocks are read one after the other, and a thread may be held up in between. A step that is smaller is found with
 # those that follow it.
@@ -45,26 +45,29 @@ class SteppedClock:
         return steady + self._apart if abs(wall - steady - self._apart) > LEAST_STEP else wall
 
 
-def enter_frame(connection: sqlite3.Connection, clock: SteppedClock) -> Micros:
+def enter_frame(transaction: Transaction, clock: SteppedClock) -> Micros:
     """At the beginning of a transaction that writes: enter the frame of the stored times, or take them along into a new
     one when the wall clock was stepped. By how much it was; all processes of a machine have the same clocks, and the
     first to find it does it for all."""
-    clock.enter(connection.execute(SQL.clock_get).fetchone()[0])
+    frame = transaction.row(SQL.clock_get)
+    assert frame is not None  # noqa: S101 - its row was made with the schema
+    clock.enter(frame["apart"])
     step = clock.step()
     if step:
-        begin_frame(connection, clock, clock.apart + step)
-        shift_spans(connection, step, clock.now())
+        begin_frame(transaction, clock, clock.apart + step)
+        shift_spans(transaction, step, clock.now())
     return step
 
 
-def begin_frame(connection: sqlite3.Connection, clock: SteppedClock, apart: Micros) -> None:
+def begin_frame(transaction: Transaction, clock: SteppedClock, apart: Micros) -> None:
     """The stored times are of another frame from now on."""
     clock.enter(apart)
-    connection.execute(SQL.clock_set, {"apart": apart})
+    transaction.execute(SQL.clock_set, {"apart": apart})
 
 
-def shift_spans(connection: sqlite3.Connection, step: Micros, now: Micros) -> None:
+def shift_spans(transaction: Transaction, step: Micros, now: Micros) -> None:
     """Let what waits and what runs end when it would have ended without a step. With a step of 0 nothing but: no job
     waits longer than it ever had to."""
-    connection.execute(SQL.job_shift_spans, {"step": step, "now": now})
-    connection.execute(SQL.run_shift_spans, {"step": step, "now": now})
+    by = {"step": step, "now": now}
+    transaction.execute(SQL.job_shift_spans, by)
+    transaction.execute(SQL.run_shift_spans, by)

@@ -1,18 +1,17 @@
 """Operations of the engine: claims, what runs write, how they end, and what dead ones left."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from autopilot_server.jobs.errors import SealBrokenError, StaleRunError
 from autopilot_server.jobs.job import JobError, JobErrorReason, Progress
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
+from autopilot_server.storage.clock import shift_spans
 from autopilot_server.storage.damaged import damaged
-from autopilot_server.storage.sqlite.clock import shift_spans
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import (
-    Row,
+from autopilot_server.storage.queries import SQL
+from autopilot_server.storage.rows import (
     checkpoint_parameters,
     dump_progress,
     dump_trace,
@@ -23,11 +22,12 @@ from autopilot_server.storage.sqlite.rows import (
     load_start_point,
     load_trace,
     readable,
+    write_parameters,
 )
-from autopilot_server.storage.sqlite.submissions import LoadJob
-from autopilot_server.storage.sqlite.transaction import Transaction
-from autopilot_server.storage.sqlite.transitions import Mover, append, cancelled
 from autopilot_server.storage.store import Claim, Fence, LostRun, Recovery, RunEnd, RunUpdate, Share
+from autopilot_server.storage.submissions import LoadJob
+from autopilot_server.storage.transaction import Row, Transaction
+from autopilot_server.storage.transitions import Mover, append, cancelled
 
 ABOVE_ALL_PRIORITIES = 10
 
@@ -61,9 +61,9 @@ class Runs:
             if next_lower is None or next_lower[0] is None:
                 break
             priority = next_lower[0]
-            found = transaction.execute(
+            found = transaction.rows(
                 SQL.job_list_to_claim, wanted | {"priority": priority, "limit": limit - len(claims)}
-            ).fetchall()
+            )
             taken = [self._claim(transaction, row, workflows[row["workflow"]], worker_id) for row in found]
             claims += [claim for claim in taken if claim is not None]
         return claims
@@ -100,7 +100,7 @@ class Runs:
 
     def _content(self, transaction: Transaction, row: dict[str, Any]) -> Claim:
         """What the run of a job that was just claimed needs."""
-        answers = transaction.execute(SQL.answer_list, {"job_id": row["job_id"]}).fetchall()
+        answers = transaction.rows(SQL.answer_list, {"job_id": row["job_id"]})
         return Claim(
             job=self._load_job(transaction, row),
             fence=Fence(row["job_id"], row["run_token"]),
@@ -117,8 +117,7 @@ class Runs:
         """See Store.run_write."""
         put = update.checkpoint
         root = put is not None and not put.row.checkpoint_ns
-        # RETURNING rows must be fetched to the end, or the statement stays open.
-        written = transaction.execute(
+        written = transaction.row(
             SQL.run_write,
             {
                 "job_id": fence.job_id,
@@ -131,21 +130,21 @@ class Runs:
                 "ends_start_point": put is not None and put.ends_start_point,
                 "now": transaction.now,
             },
-        ).fetchall()
-        if not written:
+        )
+        if written is None:
             raise stale(fence)
         if put is not None and put.ends_start_point:
             # They were asked and answered where the job does not stand any more. A refused edit leaves them.
             transaction.execute(SQL.interrupt_delete, {"job_id": fence.job_id})
             transaction.execute(SQL.answer_delete_all, {"job_id": fence.job_id})
-        last, state = written[0]
+        last, state = written["latest_sequence"], written["state"]
         _store_update(transaction, fence.job_id, JobState(state), last, update)
 
     # --- the end of a run ---
 
     def end(self, transaction: Transaction, fence: Fence, end: RunEnd, update: RunUpdate) -> JobState:
         """See Store.run_end."""
-        found = transaction.row(SQL.job_get, {"job_id": fence.job_id})
+        found = transaction.row(SQL.job_lock, {"job_id": fence.job_id})
         if found is None or found["run_token"] != fence.run_token:
             raise stale(fence)
         if update.checkpoint is not None:
@@ -173,7 +172,7 @@ class Runs:
         for interrupt_id in end.refused_answers:
             transaction.execute(SQL.answer_delete, {"job_id": job_id, "interrupt_id": interrupt_id})
         if interrupts is not None:
-            known = transaction.execute(SQL.interrupt_list, {"job_id": job_id}).fetchall() if row["questions"] else []
+            known = transaction.rows(SQL.interrupt_list, {"job_id": job_id}) if row["questions"] else []
             since = {i["interrupt_id"]: i["create_time"] for i in known}
             if known:
                 transaction.execute(SQL.interrupt_delete, {"job_id": job_id})
@@ -197,7 +196,7 @@ class Runs:
     def _succeeded(transaction: Transaction, row: Row, end: RunEnd) -> None:
         transaction.execute(SQL.payload_set_output, {"job_id": row["job_id"], "output": end.output})
         if end.steps is not None:
-            transaction.execute(
+            transaction.execute_last(
                 SQL.statistics_add,
                 {
                     "name": scoped(row["tenant"], row["workflow"]),
@@ -213,13 +212,13 @@ class Runs:
         """See Store.jobs_recover."""
         moved: dict[JobState, list[str]] = {state: [] for state in JobState}
         lost = []
-        for row in transaction.execute(SQL.job_list_owned, {"worker_id": worker_id}).fetchall():
+        for row in transaction.rows(SQL.job_list_owned, {"worker_id": worker_id}):
             lost.append(_lost_run(row))
             state = self._recover(transaction, row, max_losses)
             moved[state].append(row["job_id"])
         if worker_id is None:
             # The clock may have been stepped while no server ran.
-            shift_spans(transaction.connection, 0, transaction.now)
+            shift_spans(transaction, 0, transaction.now)
         return Recovery(
             requeued=moved[JobState.PENDING],
             cancelled=moved[JobState.CANCELLED],
@@ -265,7 +264,7 @@ class Runs:
     def expire(self, transaction: Transaction) -> Recovery:
         """See Store.jobs_expire."""
         ended: dict[JobState, list[str]] = {JobState.CANCELLED: [], JobState.FAILED: []}
-        for found in transaction.execute(SQL.job_list_overdue, {"now": transaction.now}).fetchall():
+        for found in transaction.rows(SQL.job_list_overdue, {"now": transaction.now}):
             row, _ = readable(found)
             if row["state"] == JobState.CANCELLING:
                 state, error = JobState.CANCELLED, cancelled(row["cancel_reason"])
@@ -290,11 +289,8 @@ def _store_update(
 ) -> None:
     """Store what an update holds, but for what belongs into the job's row."""
     for writes in update.writes:
-        place = (writes.thread_id, writes.checkpoint_ns, writes.checkpoint_id)
-        transaction.connection.executemany(
-            SQL.write_replace if writes.replace else SQL.write_put,
-            [(*place, w.task_id, w.task_path, w.idx, w.channel, w.type, w.value) for w in writes.rows],
-        )
+        statement = SQL.write_replace if writes.replace else SQL.write_put
+        transaction.execute_many(statement, [write_parameters(writes, row) for row in writes.rows])
     if (put := update.checkpoint) is not None:
         transaction.execute(SQL.checkpoint_put, checkpoint_parameters(put, job_id))
     if update.events:
@@ -306,9 +302,9 @@ def stale(fence: Fence) -> StaleRunError:
     return StaleRunError(f"the run of job {fence.job_id} was superseded")
 
 
-def state_of_run(row: Sequence[Any] | None) -> JobState | None:
+def state_of_run(row: Row | None) -> JobState | None:
     """See Store.run_state."""
-    return None if row is None else JobState(row[0])
+    return None if row is None else JobState(row["state"])
 
 
 def _lost_run(row: Row) -> LostRun:

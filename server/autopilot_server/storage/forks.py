@@ -1,11 +1,12 @@
 """Copies a checkpoint, with what belongs to it, under another thread."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.transaction import Transaction
+from autopilot_server.storage.queries import SQL
+from autopilot_server.storage.transaction import Row, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: st
     What tasks of the checkpoint's superstep have done goes with it while the superstep is open, as after a failure or
     at a question. When the source went on from it, the fork runs the superstep anew; an edit of it is not of the fork.
     """
-    places = transaction.execute(SQL.checkpoint_list_places, {"thread_id": source.thread_id}).fetchall()
+    places = transaction.rows(SQL.checkpoint_list_places, {"thread_id": source.thread_id})
     still_open = not any(_continues(p, source.checkpoint_id) for p in places)
     roots = _ancestry(places, source) if source.with_ancestors else [source.checkpoint_id]
     chosen = [("", checkpoint_id) for checkpoint_id in roots]
@@ -53,7 +54,7 @@ def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: st
     }
 
 
-def _ancestry(places: list[Any], source: Source) -> list[str]:
+def _ancestry(places: Sequence[Row], source: Source) -> list[str]:
     parents = {p["checkpoint_id"]: p["parent_checkpoint_id"] for p in places if not p["checkpoint_ns"]}
     line: list[str] = []
     checkpoint_id: str | None = source.checkpoint_id
@@ -63,7 +64,7 @@ def _ancestry(places: list[Any], source: Source) -> list[str]:
     return line
 
 
-def _continues(place: Any, root_id: str) -> bool:
+def _continues(place: Row, root_id: str) -> bool:
     """Whether a checkpoint is that of the superstep after another: not an edit of it, or a way back to it."""
     return (
         not place["checkpoint_ns"]
@@ -72,7 +73,7 @@ def _continues(place: Any, root_id: str) -> bool:
     )
 
 
-def _belongs(place: Any, root_id: str, still_open: bool) -> bool:
+def _belongs(place: Row, root_id: str, still_open: bool) -> bool:
     """Whether a subgraph's checkpoint belongs to a root checkpoint: it was made while its tasks ran, which counts while
     its superstep is open, or it is part of the memory of a subgraph that keeps its state (no ':' in its namespace)."""
     if not place["checkpoint_ns"]:

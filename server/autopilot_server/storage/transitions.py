@@ -9,11 +9,11 @@ from autopilot_server.jobs.events import Event, StateChanged
 from autopilot_server.jobs.job import JobError, JobErrorReason, Micros
 from autopilot_server.jobs.progress import ALMOST_DONE
 from autopilot_server.jobs.states import FINISHED, OWNED, TRANSITIONS, JobState
+from autopilot_server.storage.queries import SQL
+from autopilot_server.storage.rows import dump_error, dump_progress, elapsed, load_progress, load_trace
 from autopilot_server.storage.sealing import as_dict
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, dump_error, dump_progress, elapsed, load_progress, load_trace
-from autopilot_server.storage.sqlite.transaction import Transaction
 from autopilot_server.storage.store import EncodeEvent, EventDraft, JobMove
+from autopilot_server.storage.transaction import Row, Transaction
 
 
 class Mover:
@@ -58,11 +58,7 @@ class Mover:
             retention = self._retention if row["retention"] is None else row["retention"]
             moved |= {"end_time": now, "expire_time": now + retention}
         moved |= changes
-        done = transaction.execute(
-            SQL.job_move, moved | {"from_state": from_state, "from_version": row["version"]}
-        ).rowcount
-        if done != 1:
-            raise AssertionError(f"job {row['job_id']} changed inside a transaction")
+        transaction.change_one(SQL.job_move, moved | {"from_state": from_state, "from_version": row["version"]})
         self._tell(transaction, moved, StateChanged(from_state, to_state, error))
         return moved
 
@@ -102,7 +98,7 @@ def append(
     events = [
         StoredEvent(sequence, draft.body, draft.has_payload) for sequence, draft in enumerate(drafts, start=first)
     ]
-    transaction.connection.executemany(
+    transaction.execute_many(
         SQL.event_insert,
         [
             {"job_id": job_id, "sequence": event.sequence, "body": event.body, "has_payload": event.has_payload}

@@ -22,10 +22,9 @@ from autopilot_server.jobs.errors import (
 from autopilot_server.jobs.job import Job, Json, Micros, StartPoint
 from autopilot_server.jobs.states import CANCELLABLE, FINISHED, OWNED, RESUMABLE, JobState
 from autopilot_server.jobs.tenants import public, tenant_of
-from autopilot_server.storage.sqlite import forks
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import (
-    Row,
+from autopilot_server.storage import forks
+from autopilot_server.storage.queries import SQL, Statement
+from autopilot_server.storage.rows import (
     dump_start_point,
     dump_trace,
     etag,
@@ -34,9 +33,9 @@ from autopilot_server.storage.sqlite.rows import (
     load_workflow,
     new_job_row,
 )
-from autopilot_server.storage.sqlite.transaction import Transaction
-from autopilot_server.storage.sqlite.transitions import Mover, cancelled
 from autopilot_server.storage.store import Admit, Resumption, Submission, Submitted, anybody
+from autopilot_server.storage.transaction import Row, Transaction
+from autopilot_server.storage.transitions import Mover, cancelled
 
 LoadJob = Callable[[Transaction, Row], Job]
 
@@ -45,8 +44,8 @@ LIMIT_RETRY_SECONDS = 5.0
 
 
 def find_job(transaction: Transaction, job_id: str, admit: Admit = anybody) -> Row:
-    """Read a job's row. JobNotFoundError, and what `admit` raises."""
-    row = transaction.row(SQL.job_get, {"job_id": job_id})
+    """Read a job's row, which nobody else changes then. JobNotFoundError, and what `admit` raises."""
+    row = transaction.row(SQL.job_lock, {"job_id": job_id})
     if row is None:
         raise job_not_found(public(job_id))
     admit(job_id, row["workflow"])
@@ -99,6 +98,7 @@ class Submissions:
             raise JobAlreadyExistsError(f"There is a job {job_id!r} already.", job_id=job_id)
         fork = None if spec.fork_from is None else self._fork_source(transaction, submission)
         thread_id = spec.thread_id or _own_thread(transaction, spec.job_id)
+        transaction.lock_thread(thread_id)
         _check_thread_free(transaction, thread_id)
         _check_room(transaction, tenant_of(spec.job_id), submission)
         row = new_job_row(submission, thread_id, self._create_time(transaction.now), transaction.now)
@@ -259,8 +259,8 @@ def _check_room(transaction: Transaction, tenant: str, wanted: Submission | Resu
         raise _no_room(f"{limit} jobs are unfinished", limit, "unfinished_jobs")
 
 
-def _count(transaction: Transaction, sql: str, parameters: dict[str, Any]) -> int:
-    found = transaction.row(sql, parameters)
+def _count(transaction: Transaction, statement: Statement, parameters: dict[str, Any]) -> int:
+    found = transaction.row(statement, parameters)
     return 0 if found is None else int(found[0])
 
 
@@ -304,7 +304,7 @@ def _thread_advanced(row: Row, with_whom: str, newer_job_id: str) -> ThreadAdvan
 def _answers(transaction: Transaction, row: Row, resumption: Resumption) -> dict[str, Json]:
     """The answers by interrupt id. InterruptNotPendingError."""
     job_id = row["job_id"]
-    open_ids = [i["interrupt_id"] for i in transaction.execute(SQL.interrupt_list_open, {"job_id": job_id})]
+    open_ids = [i["interrupt_id"] for i in transaction.rows(SQL.interrupt_list_open, {"job_id": job_id})]
     job_id = public(job_id)
     answers = dict(resumption.answers)
     if resumption.sole_answer is not None:

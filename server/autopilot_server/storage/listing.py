@@ -1,6 +1,6 @@
 """Pages of jobs, each read from the index that fits its filter: page 1,000 costs what page 1 costs."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -8,18 +8,17 @@ from typing import Any
 from autopilot_server.jobs.job import JobFilter, Micros
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
-from autopilot_server.storage.sqlite.queries import SQL
-from autopilot_server.storage.sqlite.rows import Row, dumps
+from autopilot_server.storage.queries import SQL, Statement
+from autopilot_server.storage.rows import dumps
 from autopilot_server.storage.store import PageKey
-
-Execute = Callable[[str, dict[str, Any]], Any]
+from autopilot_server.storage.transaction import Reading, Row
 
 # Greater than every key.
 _BEFORE_ALL = PageKey(create_time=2**62, job_id="")
 
 
 def list_rows(
-    execute: Execute,
+    reading: Reading,
     job_filter: JobFilter,
     *,
     states: Collection[JobState],
@@ -42,15 +41,14 @@ def list_rows(
         "labels": dumps({scoped(job_filter.tenant, key): value for key, value in job_filter.labels.items()}),
         "limit": limit,
     }
-    source, places = _source(execute, job_filter, parameters, states)
-    sql = SQL.job_list.replace("{source}", source.strip()).replace("{key}", _key(source))
-    pages = [execute(sql, parameters | place).fetchall() for place in places]
+    statement, places = _source(reading, job_filter, parameters, states)
+    pages = [reading.rows(statement, parameters | place) for place in places]
     return list(islice(merge(*pages, key=_order, reverse=True), limit))
 
 
 def _source(
-    execute: Execute, job_filter: JobFilter, parameters: dict[str, Any], states: Collection[JobState]
-) -> tuple[str, list[dict[str, Any]]]:
+    reading: Reading, job_filter: JobFilter, parameters: dict[str, Any], states: Collection[JobState]
+) -> tuple[Statement, list[dict[str, Any]]]:
     """The index to read from, and the parameters of each place in it to read a page from."""
     any_state: list[JobState | None] = [*states] or [None]
     if job_filter.thread_id:
@@ -61,7 +59,7 @@ def _source(
         return SQL.job_list_by_label, [label | {"state": state} for state in any_state]
     if job_filter.workflow or job_filter.patterns is not None:
         # Each workflow has a place of its own: what the caller may not see costs nothing.
-        names = [job_filter.workflow] if job_filter.workflow else _workflows(execute, parameters)
+        names = [job_filter.workflow] if job_filter.workflow else _workflows(reading, parameters)
         every_state = [*states] or list(JobState)
         return SQL.job_list_by_workflow, [{"workflow": n, "state": state} for n in names for state in every_state]
     if states:
@@ -69,13 +67,8 @@ def _source(
     return SQL.job_list_by_time, [{}]
 
 
-def _workflows(execute: Execute, parameters: dict[str, Any]) -> list[str]:
-    return [row["name"] for row in execute(SQL.job_list_workflows, parameters)]
-
-
-def _key(source: str) -> str:
-    """The alias of the table whose index gives the order."""
-    return "l" if source == SQL.job_list_by_label else "j"
+def _workflows(reading: Reading, parameters: dict[str, Any]) -> list[str]:
+    return [row["name"] for row in reading.rows(SQL.job_list_workflows, parameters)]
 
 
 def _order(row: Row) -> tuple[Micros, str]:

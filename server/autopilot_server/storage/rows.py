@@ -1,7 +1,6 @@
 """Rows of the database as the job model has them, and back."""
 
 import json
-import sqlite3
 from dataclasses import asdict
 from typing import Any
 
@@ -25,10 +24,8 @@ from autopilot_server.jobs.states import OWNED, JobState
 from autopilot_server.jobs.tenants import scoped, tenant_of
 from autopilot_server.jobs.traces import JobTrace, TraceContext
 from autopilot_server.storage.sealing import as_dict
-from autopilot_server.storage.store import CheckpointPut, CheckpointRow, Submission
-
-Row = sqlite3.Row | dict[str, Any]
-
+from autopilot_server.storage.store import CheckpointPut, CheckpointRow, Submission, WriteRow, WritesPut
+from autopilot_server.storage.transaction import Row
 
 # Made once: json.dumps makes an encoder for each call that asks for anything unusual.
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -330,6 +327,21 @@ def checkpoint_parameters(put: CheckpointPut, job_id: str) -> dict[str, Any]:
         "source": put.source,
         "next_steps": dumps(put.next_steps),
         "create_time": put.create_time,
+    }
+
+
+def write_parameters(put: WritesPut, row: WriteRow) -> dict[str, Any]:
+    """A pending write as the parameters of write_put and write_replace."""
+    return {
+        "thread_id": put.thread_id,
+        "checkpoint_ns": put.checkpoint_ns,
+        "checkpoint_id": put.checkpoint_id,
+        "task_id": row.task_id,
+        "task_path": row.task_path,
+        "idx": row.idx,
+        "channel": row.channel,
+        "type": row.type,
+        "value": row.value,
     }
 
 

@@ -1,0 +1,98 @@
+"""What operations work with, whatever the database."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from autopilot_server.doorbell import StoredEvent
+from autopilot_server.jobs.job import Micros
+from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.queries import Statement
+from autopilot_server.storage.store import JobMove
+
+T = TypeVar("T")
+
+Parameters = Mapping[str, Any]
+NONE: Parameters = {}
+
+
+class Row(Protocol):
+    """A row, whose columns are read by their names. Content is decrypted then."""
+
+    def __getitem__(self, column: Any, /) -> Any:
+        """A column by its name; a row of a statement also has them by their places."""
+        ...
+
+    def keys(self) -> Any:
+        """The columns' names."""
+        ...
+
+
+class Reading(Protocol):
+    """A snapshot of the database, or the transaction that changes it."""
+
+    def rows(self, statement: Statement, parameters: Parameters = NONE) -> Sequence[Row]:
+        """All rows of a statement."""
+        ...
+
+    def row(self, statement: Statement, parameters: Parameters = NONE) -> Row | None:
+        """The first row of a statement."""
+        ...
+
+
+class Snapshot(Reading, Protocol):
+    """One snapshot of the database."""
+
+    def each(self, statement: Statement, parameters: Parameters) -> Iterator[Row]:
+        """The rows of a statement, one after the other: those that are not asked for need not be in memory."""
+        ...
+
+
+class Transaction(ABC):
+    """What an operation works with: statements, the time, and the news that it makes.
+
+    Several servers may write to one database at once. An operation that decides by a row first reads it by a statement
+    that locks it (`job_lock`).
+    """
+
+    def __init__(self, now: Micros) -> None:
+        """Begin an operation's part of a batch."""
+        self.now = now
+        self.news: list[tuple[str, JobState | None, list[StoredEvent]]] = []
+        self.moves: list[JobMove] = []
+
+    @abstractmethod
+    def rows(self, statement: Statement, parameters: Parameters = NONE) -> Sequence[Row]:
+        """All rows of a statement."""
+
+    @abstractmethod
+    def row(self, statement: Statement, parameters: Parameters = NONE) -> Row | None:
+        """The first row of a statement."""
+
+    @abstractmethod
+    def execute(self, statement: Statement, parameters: Parameters = NONE) -> None:
+        """Change something. The database may get the statement later, but before the next one."""
+
+    @abstractmethod
+    def execute_many(self, statement: Statement, parameters: Sequence[Parameters]) -> None:
+        """Change something, once for each."""
+
+    @abstractmethod
+    def change_one(self, statement: Statement, parameters: Parameters) -> None:
+        """Change exactly one row, which this transaction has locked; else AssertionError, now or when the operation
+        ends."""
+
+    @abstractmethod
+    def execute_last(self, statement: Statement, parameters: Parameters) -> None:
+        """Change a row that many operations change, just before the commit, so that it is locked for a moment only."""
+
+    @abstractmethod
+    def lock_thread(self, thread_id: str) -> None:
+        """Let nobody else add a job to a thread, or delete the thread, until the commit."""
+
+    def tell(self, job_id: str, state: JobState | None, events: list[StoredEvent]) -> None:
+        """Ring for a job once this is committed."""
+        self.news.append((job_id, state, events))
+
+
+Operation = Callable[[Transaction], T]
