@@ -6,8 +6,9 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,8 @@ def die() -> None:
     threading.Event().wait()
 
 
-def die_soon() -> None:
-    """Go no further here and die, but not before the rest of the process has done what it does by then: commit the
-    halves of what should be one, answer what is not committed."""
-    time.sleep(LAST_SECONDS)
-    die()
+def _tell_nobody() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +56,12 @@ class KillPoint:
     one_by_one: bool = False
     """A run's writes wait for each other: none is committed together with the one behind it."""
 
-    def __call__(self) -> None:
+    def __call__(self, tell: Callable[[], None] = _tell_nobody) -> None:
+        """Set the trap. `tell`: called when it is died in."""
         from autopilot_server.storage.queued_write import QueuedWrite
         from autopilot_server.storage.sqlite.writer import Writer
 
-        trap = _Trap(self)
+        trap = _Trap(self, tell)
         submit, complete = Writer.submit, QueuedWrite.complete
 
         def submit_prepared(writer: Any, operation: Any, **options: Any) -> Any:
@@ -71,7 +70,7 @@ class KillPoint:
         def complete_or_die(write: Any, *outcome: Any) -> Any:
             # Its batch is committed: this is the first word about any of it.
             if trap.committing == threading.get_ident():
-                die()
+                trap.die()
             return complete(write, *outcome)
 
         Writer.submit = submit_prepared  # type: ignore[method-assign]
@@ -79,6 +78,32 @@ class KillPoint:
         tap(trap.around)
         if self.since == DRAIN:
             _at_the_drain(trap.count_from_now)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstOf:
+    """Where servers die: each at the first that it comes to of those points where none before it died."""
+
+    points: Sequence[KillPoint]
+    deaths: Path
+    """The file where they tell of it."""
+
+    def __call__(self) -> None:
+        died_at = self._numbers()
+        for number, point in enumerate(self.points):
+            if number not in died_at:
+                point(tell=partial(self._note, number))
+
+    def died_at(self) -> Sequence[KillPoint]:
+        """Those points, in that order."""
+        return [self.points[number] for number in self._numbers()]
+
+    def _note(self, number: int) -> None:
+        with self.deaths.open("a") as file:
+            file.write(f"{number}\n")
+
+    def _numbers(self) -> list[int]:
+        return [int(line) for line in self.deaths.read_text().split()] if self.deaths.exists() else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +160,11 @@ def _at_the_drain(then: Callable[[], None]) -> None:
     App.stop = stop_and_tell  # type: ignore[method-assign]
 
 
-def _die_at_a_commit(statement: str) -> None:
-    if statement == "COMMIT":
-        die_soon()
-
-
 class _Trap:
     """Waits for the call that it is set for."""
 
-    def __init__(self, point: KillPoint) -> None:
-        self._point, self._kind = point, KINDS.get(point.since)
+    def __init__(self, point: KillPoint, tell: Callable[[], None]) -> None:
+        self._point, self._kind, self._tell = point, KINDS.get(point.since), tell
         self._counts = not point.since
         self._calls = 0
         self._lock = threading.Lock()
@@ -154,6 +174,21 @@ class _Trap:
 
     def count_from_now(self) -> None:
         self._counts = True
+
+    def die(self) -> None:
+        """Of this trap."""
+        self._tell()
+        die()
+
+    def _die_soon(self) -> None:
+        """Go no further here and die, but not before the rest of the process has done what it does by then: commit
+        the halves of what should be one, answer what is not committed."""
+        time.sleep(LAST_SECONDS)
+        self.die()
+
+    def _die_at_a_commit(self, statement: str) -> None:
+        if statement == "COMMIT":
+            self._die_soon()
 
     def around(self, method: str, arguments: tuple[Any, ...], call: Callable[[], Any]) -> Any:
         """A call of the store."""
@@ -166,12 +201,12 @@ class _Trap:
         if not self._may_be_it(method, arguments):
             return call()
         if self._point.moment == BEFORE:
-            die_soon()
+            self._die_soon()
         self._thread.armed = True
         result = call()
         if self._thread.armed:
             # Not a write: what it did is done when it returns.
-            die()
+            self.die()
         return result
 
     def _may_be_it(self, method: str, arguments: tuple[Any, ...]) -> bool:
@@ -205,6 +240,6 @@ class _Trap:
         def set_for_the_commit(transaction: Any) -> None:
             self.committing = threading.get_ident()
             if self._point.moment == INSIDE:
-                transaction.connection.set_trace_callback(_die_at_a_commit)
+                transaction.connection.set_trace_callback(self._die_at_a_commit)
 
         return carried_out

@@ -36,9 +36,12 @@ class Run:
     found: Mapping[str, Sequence[str]]
     folder: Path
 
-    def holds(self, tried: Tried) -> None:
-        """Everything held, and this is counted."""
+    def count(self, tried: Tried) -> None:
+        """What was tried in it."""
         tried(**self.history.size(), servers_that_died_at_a_point=len(self.died_at))
+
+    def holds(self) -> None:
+        """Everything held."""
         assert not self.found, f"{self.found} in {self.folder}"
 
 

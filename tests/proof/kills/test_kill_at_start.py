@@ -70,12 +70,14 @@ def test_death_while_jobs_are_taken_up(scene: Scene, tried: Tried) -> None:
     """What one server left RUNNING outlives the deaths of those that follow it, wherever they die at their start."""
     tally = StatementTally(scene.folder / "statements")
     counted = scene.live("counted", [DEATH_AT_WORK, tally])
-    counted.holds(tried)
+    counted.count(tried)
+    counted.holds()
     numbers = list(chosen(tally))
     for first in range(0, len(numbers), IN_A_ROW):
         deaths = [DeathAtStatement(number) for number in numbers[first : first + IN_A_ROW]]
         run = scene.live(f"taken-up-{first}", [DEATH_AT_WORK, *deaths])
-        run.holds(tried)
+        run.count(tried)
+        run.holds()
         assert run.died_at[:2] == [DEATH_AT_WORK, deaths[0]]
         tried(statements_died_at=len(run.died_at) - 1)
 
