@@ -173,7 +173,7 @@ def replaced(path: Path) -> None:
 def test_a_file_that_is_taken_away_is_an_outage(
     box: Box, suffix: str, take_away: Callable[[Path], None], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autopilot_server.storage.sqlite.writer.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("autopilot_server.storage.writer.RETRY_SECONDS", 0.01)
     box.submit("before")
     memory = open_memory(database(box))
     path = Path(f"{database(box)}{suffix}")

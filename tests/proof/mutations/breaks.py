@@ -71,7 +71,7 @@ BREAKS = (
     Break(
         promise=1,
         name="a-commit-that-failed-is-told-as-done",
-        file=f"{SQLITE}/writer.py",
+        file=f"{STORAGE}/writer.py",
         old="[(None, self._failed(error))] * len(writes)",
         new="[(None, self._failed(error) and None)] * len(writes)",
         tests=("tests/storage/test_sqlite.py", "-k", "full_disk or foreign_writer"),
@@ -244,7 +244,7 @@ BREAKS = (
     Break(
         promise=4,
         name="two-jobs-of-one-name-are-one-log",
-        file=f"{SQLITE}/writer.py",
+        file=f"{STORAGE}/writer.py",
         old="            if told and told[-1][0] is not None:\n",
         new="            if told:\n",
         tests=("tests/api/test_watch.py", "-k", "another_job_of_its_name"),

@@ -9,9 +9,10 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.storage.outage import away
 from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.sealing import SealedConnection, Sealer, sealed_rows
-from autopilot_server.storage.sqlite.database_file import DatabaseFile, away
+from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.transaction import SqliteReading
 from autopilot_server.storage.transaction import Parameters, Row, Snapshot
 

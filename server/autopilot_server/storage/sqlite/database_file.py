@@ -8,21 +8,10 @@ import os
 import sqlite3
 from pathlib import Path
 
-from autopilot_server.jobs.errors import StorageUnavailableError
-
-# When to try again what failed because the database is away.
-RETRY_SECONDS = 1.0
+from autopilot_server.storage.outage import away
 
 _REMOVED = "the database file was removed"
 _REPLACED = "another file was put in the place of the database"
-
-
-def away(what: str, cause: Exception | None = None) -> StorageUnavailableError:
-    """The error for a caller: `what` is wrong with the database."""
-    error = StorageUnavailableError(f"The job cannot be read or stored now: {what}.", retry_delay=RETRY_SECONDS)
-    # For the log, which tells more than a client is told.
-    error.__cause__ = cause
-    return error
 
 
 class DatabaseFile:
