@@ -15,25 +15,25 @@ PROMETHEUS = {"prometheus_client"}
 OPENTELEMETRY = {"opentelemetry"}
 
 PARTS_OF_THE_APP = {
-    *("api", "engine", "jobs", "doorbell", "config", "storage", "supervision"),
-    *(
-        "access",
-        "logs",
-        "observer",
-        "pulse",
-        "metrics",
-        "metrics_server",
-        "readiness",
-        "reloading",
-        "tracer",
-        "traces",
-        "audit",
-    ),
+    *("access", "api", "audit", "clockwork", "config", "doorbell", "garbage", "jobs", "logs", "metrics"),
+    *("metrics_server", "observer", "pulse", "readiness", "recovery", "reloading", "runner", "running", "storage"),
+    *("supervision", "tracer"),
 }
 
 # What each part may import of the others, and of the libraries that belong to one part only.
 ALLOWED: dict[str, set[str]] = {
     "jobs": set(),
+    "garbage": set(),
+    "clockwork": {"jobs", "doorbell", "storage"},
+    "recovery": {"storage", "observer", "tracer"},
+    "runner": {"jobs", "storage"},
+    "running": {"config", "runner", "inline", "workers"},
+    # Takes what engine and api have and nobody else: jobs in the server's own process.
+    "inline": {"api", "config", "doorbell", "engine", "jobs", "observer", "runner", "storage", "tracer"},
+    "workers": {
+        *("api", "config", "doorbell", "engine", "garbage", "jobs", "logs", "observer", "recovery", "runner"),
+        *("storage", "supervision", "tracer"),
+    },
     "owner_file": set(),
     "doorbell": {"jobs"},
     "config": set(),
@@ -44,13 +44,17 @@ ALLOWED: dict[str, set[str]] = {
     "reloading": {"readiness"},
     "metrics": {"observer", "storage", "jobs", *PROMETHEUS},
     "metrics_server": {"metrics", "jobs", *PROMETHEUS},
-    "tracer": {"jobs", "storage"},
+    "tracer": {"jobs", "storage", "traces"},
     "traces": {"tracer", "jobs", "storage", *OPENTELEMETRY},
     "access": {"jobs", "config", "owner_file"},
     "logs": {"jobs", "storage"},
     "storage": {"jobs", "doorbell", "observer", "owner_file", *SQL},
     # Opens LangGraph's own store, which takes a connection.
-    "engine": {"jobs", "doorbell", "config", "storage", "supervision", "observer", "tracer", "pulse", *LANGGRAPH, *SQL},
+    "engine": {
+        *("jobs", "doorbell", "config", "storage", "supervision", "observer", "tracer", "pulse", "runner"),
+        *LANGGRAPH,
+        *SQL,
+    },
     # A server whose journal died must end.
     "audit": {"jobs", "supervision"},
     "api": {"access", "audit", "jobs", "doorbell", "config", "storage", "observer", "tracer", "supervision", *GRPC},

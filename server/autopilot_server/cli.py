@@ -73,6 +73,7 @@ def _serve(**values: Any) -> None:
     from autopilot_server import app, logs
 
     logs.configure(level=settings.log_level, log_format=settings.log_format)
+    logs.turn_by_signals(settings.log_level)
     code = 0
     try:
         asyncio.run(app.serve(settings))

@@ -5,6 +5,7 @@ server reads the environment.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -18,28 +19,45 @@ _CENTURY = 100 * 366 * _DAY
 FREE_RPCS = 1000
 
 
+# More than any machine has use for: each takes some 30 MB.
+MOST_WORKERS = 256
+
+INLINE = "inline"
+
+
 class SettingError(ValueError):
     """A setting has a value out of its range. The message says what the range is."""
 
-    def __init__(self, name: str, value: float, why: str) -> None:
+    def __init__(self, name: str, value: float | str, why: str) -> None:
         """`name`: the field of Settings."""
         super().__init__(why)
         self.name, self.value = name, value
 
 
 def setting(
-    default: Any, text: str, *, choices: tuple[str, ...] = (), within: tuple[float, float] | None = None
+    default: Any,
+    text: str,
+    *,
+    choices: tuple[str, ...] = (),
+    within: tuple[float, float] | None = None,
+    check: Callable[[str], str] | None = None,
 ) -> Any:
     """A field of Settings: its default, the text of its flag in --help, and the values it may have if not any.
 
-    `within`: the least and the greatest value of a number; every number has them.
+    `within`: the least and the greatest value of a number; every number has them. `check`: says what is wrong with a
+    text, or nothing.
     """
-    metadata: dict[str, Any] = {"help": text}
+    metadata: dict[str, Any] = {"help": text, "check": check}
     if choices:
         metadata["choices"] = choices
     if within is not None:
         metadata |= {"within": within, "help": f"{text} From {within[0]:,} to {within[1]:,}."}
     return field(default=default, metadata=metadata)
+
+
+def _check_workers(text: str) -> str:
+    right = text == INLINE or (text.isascii() and text.isdecimal() and int(text) <= MOST_WORKERS)
+    return "" if right else f"must be {INLINE}, or a number up to {MOST_WORKERS}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +99,17 @@ class Settings:
         "Append to this file who submits, cancels, resumes, deletes and prunes, and what comes of it. Empty: no audit.",
     )
 
-    threads: int = setting(64, "Threads for synchronous steps.", within=(1, 10_000))
-    running_jobs: int = setting(1000, "Jobs that run at once; more wait as PENDING.", within=(1, 1_000_000))
+    workers: str = setting(
+        "1", "Processes that run jobs. inline: the server's own process does. 0: none, jobs wait.", check=_check_workers
+    )
+    threads: int = setting(64, "Threads of a worker for synchronous steps.", within=(1, 10_000))
+    running_jobs: int = setting(1000, "Jobs that a worker runs at once; more wait as PENDING.", within=(1, 1_000_000))
+    apart_jobs: int = setting(
+        32,
+        "Jobs at once that have a process of their own: those of isolated workflows, and those that may have ended "
+        "their worker twice.",
+        within=(1, 10_000),
+    )
     unfinished_jobs: int = setting(
         100_000, "Jobs that may be unfinished at once; more are refused.", within=(1, 1_000_000_000)
     )
@@ -132,8 +159,11 @@ class Settings:
     def __post_init__(self) -> None:
         """Check the numbers. SettingError for the first that is out of its range."""
         for each in fields(self):
+            value = getattr(self, each.name)
+            if each.metadata["check"] is not None and (why := each.metadata["check"](value)):
+                raise SettingError(each.name, value, why)
             if "within" in each.metadata:
-                _check(each.name, getattr(self, each.name), *each.metadata["within"])
+                _check(each.name, value, *each.metadata["within"])
         if self.watches > self.concurrent_rpcs - FREE_RPCS:
             raise SettingError(
                 "watches",

@@ -68,9 +68,11 @@ class Doorbell:
 
         return unsubscribe
 
-    def ring(self, news: Sequence[News]) -> None:
-        """Tell what a commit changed. Called by the store, after the commit."""
+    def ring(self, news: Sequence[News], *, but: Ring | None = None) -> None:
+        """Tell what a commit changed, all but one who knows it already. Called by the store, after the commit."""
         for ring in self._rings:
+            if ring == but:
+                continue
             try:
                 ring(news)
             except Exception:

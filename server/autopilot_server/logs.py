@@ -3,10 +3,10 @@
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from io import StringIO
 from textwrap import indent
-from types import FrameType
 from typing import TextIO
 
 import structlog
@@ -22,23 +22,42 @@ _NOISY = ("httpx", "httpcore", "asyncio", "grpc")
 log = logging.getLogger(__name__)
 
 
-def configure(*, level: str, log_format: str) -> None:
-    """Send the server's log to stderr. SIGUSR1 then turns the level to debug, SIGUSR2 back to `level`."""
+_followers: list[Callable[[str], None]] = []
+
+
+def configure(*, level: str, log_format: str, process: str = "") -> None:
+    """Send the log to stderr. `process`: stands in each line, unless it is the server's own."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(log_format))
+    handler.setFormatter(_formatter(log_format, process))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    signal.signal(signal.SIGUSR1, lambda *_: _turn_to("debug"))
-    signal.signal(signal.SIGUSR2, lambda *_: _turn_to(level))
 
 
-def _turn_to(level: str, _frame: FrameType | None = None) -> None:
+def turn_by_signals(level: str) -> None:
+    """SIGUSR1 then turns the level to debug, SIGUSR2 back to `level`."""
+    signal.signal(signal.SIGUSR1, lambda *_: _turn("debug"))
+    signal.signal(signal.SIGUSR2, lambda *_: _turn(level))
+
+
+def follow_level(follower: Callable[[str], None]) -> None:
+    """Call `follower` with the level whenever it is turned. On the main thread."""
+    _followers.append(follower)
+
+
+def turn_to(level: str) -> None:
+    """Log as much as `level` says from now on."""
     logging.getLogger().setLevel(level.upper())
+
+
+def _turn(level: str) -> None:
+    turn_to(level)
     log.log(logging.getLogger().level, "the log level is %s now", level)
+    for follower in _followers:
+        follower(level)
 
 
-def _formatter(log_format: str) -> logging.Formatter:
+def _formatter(log_format: str, process: str = "") -> logging.Formatter:
     # Every line comes from the standard library's loggers, those of the libraries included.
     before: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -46,6 +65,7 @@ def _formatter(log_format: str) -> logging.Formatter:
         merge_contextvars,
         structlog.stdlib.ExtraAdder(),
         _split_tenant,
+        *([partial(_name_process, process)] if process else []),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
     after: list[Processor]
@@ -98,6 +118,11 @@ def log_moves(moves: Sequence[JobMove]) -> None:
         if move.trace_id:
             told["trace_id"] = move.trace_id
         log.info("job %s", move.to_state.name, extra=told)
+
+
+def _name_process(process: str, _logger: object, _method: str, event: EventDict) -> EventDict:
+    event["process"] = process
+    return event
 
 
 def _split_tenant(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -51,6 +51,7 @@ class Metrics(Observer):
         )
         self._runs = Counter("autopilot_attempts", "Attempts that ended.", ["workflow", "state"], registry=registry)
         self._recovered = Counter("autopilot_recovered_jobs", "Jobs left by dead ones.", ["outcome"], registry=registry)
+        self._deaths = Counter("autopilot_worker_deaths", "Worker processes that died.", ["cause"], registry=registry)
         self._lag = Histogram(
             "autopilot_loop_lag_seconds", "How late loops turn.", ["loop"], buckets=_CALLS, registry=registry
         )
@@ -88,6 +89,9 @@ class Metrics(Observer):
 
     def jobs_recovered(self, outcome: str, count: int) -> None:
         self._recovered.labels(outcome).inc(count)
+
+    def worker_died(self, cause: str) -> None:
+        self._deaths.labels(cause).inc()
 
     def loop_lagged(self, loop: Loop, seconds: float) -> None:
         self._lag.labels(loop).observe(seconds)

@@ -38,6 +38,9 @@ class Observer:
     def jobs_recovered(self, outcome: str, count: int) -> None:
         """Jobs that a dead process had left RUNNING or CANCELLING went on, were cancelled, or failed."""
 
+    def worker_died(self, cause: str) -> None:
+        """A worker process died: the signal's name, or its exit code."""
+
     def loop_lagged(self, loop: Loop, seconds: float) -> None:
         """A loop turned this much later than it was asked to."""
 

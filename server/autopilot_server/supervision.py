@@ -14,10 +14,12 @@ def end_process_with(task: asyncio.Task[None]) -> None:
     For `Task.add_done_callback`.
     """
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("%s died; the server stops", task.get_name(), exc_info=error)
+        log.critical("%s died; the process stops", task.get_name(), exc_info=error)
         end_process()
 
 
 def end_process() -> None:
-    """Stop the process in order."""
+    """Stop the process in order; one that leaves signals to its parent ends at once, and the parent replaces it."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        os._exit(1)
     os.kill(os.getpid(), signal.SIGTERM)

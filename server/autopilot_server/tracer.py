@@ -5,12 +5,27 @@ only their kind.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import version
 from typing import Literal
 
+from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.traces import TraceContext
 from autopilot_server.storage.store import Claim, LostRun
 
 StepOutcome = Literal["finished", "failed", "cancelled", "interrupted"]
+
+
+def open_tracer(wanted: bool) -> "Tracer":
+    """What records traces, if they are wanted. StartupError when they cannot be had."""
+    if not wanted:
+        return Tracer()
+    try:
+        from autopilot_server.traces import OpenTelemetryTracer
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"--traces needs OpenTelemetry ({error}): install it with pip install 'autopilot-jobs[server,otel]'"
+        ) from error
+    return OpenTelemetryTracer(version("autopilot-jobs"))
 
 
 class CallSpan:

@@ -68,7 +68,7 @@ class Api:
             doorbell=self.doorbell,
             retention=3600 * SECOND,
         )
-        self.settings = Settings(listen="127.0.0.1:0", watches=20)
+        self.settings = Settings(listen="127.0.0.1:0", watches=20, workers="inline")
         self.authenticators = Authenticators()
         self.journal: Journal | None = None
         self.values: dict[str, Json] = {}

@@ -10,9 +10,9 @@ import pytest
 import uuid_utils
 from autopilot.v1 import job_pb2
 from autopilot_server.api.events import encode_event
+from autopilot_server.clockwork import Deadlines
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell, News
-from autopilot_server.engine.clockwork import Deadlines
 from autopilot_server.engine.engine import Engine
 from autopilot_server.engine.memory import open_memory
 from autopilot_server.engine.run import RunServices
@@ -52,8 +52,8 @@ class World:
         self.doorbell.subscribe(self._ring)
         await self.store.workflows_publish(self.registry.descriptors)
         await self.store.jobs_recover(max_losses=10)
-        self.deadlines = Deadlines(store=self.store, doorbell=self.doorbell)
-        self._deadlines_task = asyncio.create_task(self.deadlines.run())
+        self.deadlines = Deadlines(self.doorbell)
+        self._deadlines_task = asyncio.create_task(self.deadlines.run(self.store))
 
     def start(self) -> None:
         self.engine = Engine(

@@ -61,10 +61,17 @@ class ServerProcess:
     """`autopilot serve`, its database and its log in a folder."""
 
     def __init__(
-        self, folder: Path, *, config: Path = GRAPHS, options: Sequence[str] = (), sabotage: Sabotage | None = None
+        self,
+        folder: Path,
+        *,
+        config: Path = GRAPHS,
+        options: Sequence[str] = (),
+        workers: str = "inline",
+        sabotage: Sabotage | None = None,
     ) -> None:
         """Prepare; nothing runs before `start`. `sabotage`: called in the process before it serves; of a module's
         top level."""
+        self.workers = workers
         self.folder, self.config = folder, config
         self.options = list(options)
         self.sabotage = sabotage
@@ -106,7 +113,8 @@ class ServerProcess:
     def arguments(self) -> list[str]:
         """What follows `autopilot serve`."""
         database = f"sqlite:///{self.database}"
-        return ["--config", str(self.config), "--database", database, "--listen", self.address, *self.options]
+        where = ["--config", str(self.config), "--database", database, "--listen", self.address]
+        return [*where, "--workers", self.workers, *self.options]
 
     def start(self) -> None:
         """Start, and wait until it answers. After the first time always on the same port."""

@@ -7,6 +7,7 @@ the same claim: only the claim counts.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from structlog.contextvars import bind_contextvars
@@ -19,7 +20,7 @@ from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import SECOND, JobError, JobErrorReason, now
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.store import Claim, Fence, RunUpdate
+from autopilot_server.storage.store import Claim, Fence, RunUpdate, Share
 from autopilot_server.tracer import AttemptSpan
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,11 @@ class Dispatcher:
         threads: StepThreads,
         worker_id: str,
         on_deadline: Callable[[], None],
+        share: Share | None,
     ) -> None:
-        """Dispatch the registry's workflows. `on_deadline` hears of each run that has one."""
+        """Dispatch the registry's workflows, of their jobs a share. `on_deadline` hears of each run that has one."""
         self._services, self._registry, self._threads = services, registry, threads
+        self._share = share
         self._worker_id, self._on_deadline = worker_id, on_deadline
         self._loop = asyncio.get_running_loop()
         self._runs: dict[str, Run] = {}
@@ -56,7 +59,7 @@ class Dispatcher:
         self._draining = False
         self._ended = asyncio.Event()
         self._next_look = 0.0
-        self._unsubscribe = services.doorbell.subscribe(self._ring)
+        self._unsubscribe = services.doorbell.subscribe(self.ring)
 
     @property
     def running(self) -> int:
@@ -64,9 +67,9 @@ class Dispatcher:
         return len(self._tasks)
 
     async def run(self) -> None:
-        """Claim and start until drained."""
+        """Claim and start until drained. Apart from others: one job, until it has ended."""
         try:
-            await self._dispatch()
+            await (self._run_one() if self._share is not None and self._share.apart else self._dispatch())
         finally:
             self._ended.set()
 
@@ -74,13 +77,27 @@ class Dispatcher:
         while not self._draining:
             self._news.clear()
             try:
-                claimed = await self._claim_some()
+                # Others may take what is runnable: to look costs less than a claim, which is a commit.
+                patience = self._patience()
+                if not patience:
+                    await self._claim_some(CLAIM_BATCH)
                 self._look_after_runs()
-                patience = 0.0 if claimed else self._patience()
             except StorageUnavailableError:
                 patience = POLL_SECONDS
             if patience:
                 await self._wait_for_news(patience)
+
+    async def _run_one(self) -> None:
+        try:
+            await self._claim_some(1)
+        except StorageUnavailableError:
+            return
+        self._ended.set()
+        while self._tasks:
+            self._news.clear()
+            await self._wait_for_news(POLL_SECONDS)
+            with suppress(StorageUnavailableError):
+                self._look_after_runs()
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing any more, let the runs stop at their next checkpoint, and after `seconds` wherever they are."""
@@ -98,14 +115,13 @@ class Dispatcher:
             await asyncio.wait(self._tasks, timeout=5.0)
         self._unsubscribe()
 
-    async def _claim_some(self) -> bool:
-        free = min(CLAIM_BATCH, self._services.settings.running_jobs - len(self._tasks))
-        if free <= 0:
-            return False
-        claims = await self._services.store.job_claim(self._registry.revisions, worker_id=self._worker_id, limit=free)
+    async def _claim_some(self, most: int) -> None:
+        free = min(most, self._services.settings.running_jobs - len(self._tasks))
+        claims = await self._services.store.job_claim(
+            self._registry.revisions, worker_id=self._worker_id, limit=free, share=self._share
+        )
         for claim in claims:
             self._start(claim)
-        return bool(claims)
 
     def _start(self, claim: Claim) -> None:
         if claim.deadline is not None:
@@ -191,10 +207,10 @@ class Dispatcher:
                 run.abandon()
 
     def _patience(self) -> float:
-        """Seconds until the next scheduled job or retry, at most until the next poll."""
+        """Seconds until there is a job to claim, at most until the next poll."""
         if len(self._tasks) >= self._services.settings.running_jobs:
             return POLL_SECONDS
-        runnable = self._services.store.next_runnable_time(self._registry.revisions)
+        runnable = self._services.store.next_runnable_time(self._registry.revisions, share=self._share)
         if runnable is None:
             return POLL_SECONDS
         return min(POLL_SECONDS, max(0.0, (runnable - now()) / SECOND))
@@ -206,8 +222,8 @@ class Dispatcher:
         except TimeoutError:
             return
 
-    def _ring(self, news: Sequence[News]) -> None:
-        # On the store's thread: keep only what concerns this worker.
+    def ring(self, news: Sequence[News]) -> None:
+        """Hear what a commit changed. On any thread: keep only what concerns this worker."""
         pending = any(item.state is JobState.PENDING for item in news)
         decided = [item.job_id for item in news if item.state not in (JobState.PENDING, JobState.RUNNING)]
         if pending or decided:

@@ -7,15 +7,17 @@ disturb each other. It talks to the rest only through the store and the doorbell
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from autopilot_server.doorbell import News
 from autopilot_server.engine.dispatcher import Dispatcher
 from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.threads import StepThreads
 from autopilot_server.engine.watchdog import Watchdog
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.pulse import Pulse
+from autopilot_server.storage.store import Share
 from autopilot_server.supervision import end_process_with
 
 log = logging.getLogger(__name__)
@@ -31,20 +33,31 @@ class Engine:
         registry: Registry,
         worker_id: str,
         on_deadline: Callable[[], None],
+        share: Share | None = None,
     ) -> None:
-        """Prepare; nothing runs before `start`."""
-        self._services, self._registry = services, registry
+        """Prepare; nothing runs before `start`. `share`: the jobs to run; of those that run apart just one."""
+        self._services, self._registry, self._share = services, registry, share
         self._worker_id, self._on_deadline = worker_id, on_deadline
         self._loop = asyncio.new_event_loop()
         self._threads = StepThreads(services.settings.threads)
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
         self._started: Future[Dispatcher] = Future()
+        self._finished: Future[None] = Future()
         self._stopping = False
 
     def start(self) -> None:
         """Begin to claim and run jobs. Returns when the engine's loop turns."""
         self._thread.start()
         self._started.result()
+
+    def hear(self, news: Sequence[News]) -> None:
+        """What other processes have committed. From any thread."""
+        if self._started.done():
+            self._started.result().ring(news)
+
+    async def finished(self) -> None:
+        """Wait, on another loop, until nothing is claimed any more and nothing runs."""
+        await asyncio.wrap_future(self._finished)
 
     @property
     def running_jobs(self) -> int:
@@ -104,6 +117,8 @@ class Engine:
             threads=self._threads,
             worker_id=self._worker_id,
             on_deadline=self._on_deadline,
+            share=self._share,
         )
         self._started.set_result(dispatcher)
         await dispatcher.run()
+        self._finished.set_result(None)

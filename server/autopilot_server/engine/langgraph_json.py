@@ -13,7 +13,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.jobs.job import SECOND, RetryPolicy
+from autopilot_server.jobs.job import SECOND, Isolation, RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,9 @@ _REFUSED = {
     "encryption": "Autopilot does not run LangGraph's encryption handlers",
 }
 
+# With the least that each may be. A process that has loaded LangGraph needs some 300 MB of addresses.
+_ISOLATION_LIMITS = {"memory_bytes": 512 << 20, "cpu_seconds": 1}
+
 _RETRY_FIELDS = {"max_attempts", "initial_backoff_seconds", "max_backoff_seconds", "backoff_multiplier"}
 
 
@@ -43,6 +46,7 @@ class GraphEntry:
     variable: str
     description: str = ""
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    isolation: Isolation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,8 @@ class Configuration:
     environment: dict[str, str]
     dependencies: tuple[Path, ...]
     """Local folders, made importable."""
+    files: tuple[Path, ...] = ()
+    """Others that it refers to: that of the environment."""
 
 
 def read(path: Path) -> Configuration:
@@ -74,6 +80,7 @@ def read(path: Path) -> Configuration:
         graphs=tuple(_entry(path, name, value) for name, value in graphs.items()),
         environment=_environment(path, folder, content.get("env", {})),
         dependencies=_dependencies(path, folder, content.get("dependencies", [])),
+        files=(folder / env,) if isinstance(env := content.get("env"), str) else (),
     )
 
 
@@ -100,7 +107,7 @@ def _entry(path: Path, name: str, value: Any) -> GraphEntry:
     if not NAME.fullmatch(name):
         raise StartupError(f"{path}: graph name {name!r}: use 1 to 100 of the characters a-z A-Z 0-9 . _ -")
     options = value if isinstance(value, dict) else {"path": value}
-    unknown = sorted(options.keys() - {"path", "description", "retry_policy"})
+    unknown = sorted(options.keys() - {"path", "description", "retry_policy", "isolation"})
     if unknown:
         log.warning("%s: graph %s: these keys are ignored: %s", path, name, ", ".join(unknown))
     target = options.get("path")
@@ -116,6 +123,7 @@ def _entry(path: Path, name: str, value: Any) -> GraphEntry:
         variable=variable,
         description=description,
         retry_policy=_retry_policy(path, name, options.get("retry_policy", {})),
+        isolation=_isolation(f"{path}: graph {name!r}: isolation", options.get("isolation", "shared")),
     )
 
 
@@ -139,6 +147,25 @@ def _retry_policy(path: Path, name: str, value: Any) -> RetryPolicy:
         max_backoff=round(value.get("max_backoff_seconds", default.max_backoff / SECOND) * SECOND),
         backoff_multiplier=float(value.get("backoff_multiplier", default.backoff_multiplier)),
     )
+
+
+def _isolation(where: str, value: Any) -> Isolation | None:
+    """Our extension: whether each of the workflow's jobs has a process of its own, and what that may use."""
+    options = value if isinstance(value, dict) else {"mode": value}
+    mode, limits = options.get("mode"), {key: most for key, most in options.items() if key != "mode"}
+    if mode not in ("shared", "process"):
+        raise StartupError(f'{where}: must be "shared" or "process", or an object with that as "mode" and with limits')
+    for key, most in limits.items():
+        if key not in _ISOLATION_LIMITS:
+            raise StartupError(f"{where}: there is no {key!r}; there are {', '.join(_ISOLATION_LIMITS)}")
+        least = _ISOLATION_LIMITS[key]
+        if not isinstance(most, int) or isinstance(most, bool) or not least <= most <= 2**62:
+            raise StartupError(f"{where}.{key} is {most!r:.50}: must be a whole number from {least:,}")
+    if mode == "process":
+        return Isolation(**limits)
+    if limits:
+        raise StartupError(f"{where}: workers that jobs share have no limits of one workflow's")
+    return None
 
 
 def _environment(path: Path, folder: Path, value: Any) -> dict[str, str]:

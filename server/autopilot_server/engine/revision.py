@@ -9,13 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 
-def local_sources(roots: Iterable[Path]) -> dict[str, bytes]:
-    """Sources of the loaded modules that lie below the project's folders, by path relative to the first that has
+def local_files(roots: Iterable[Path]) -> dict[str, Path]:
+    """Files of the loaded modules that lie below the project's folders, by path relative to the first that has
     them."""
     folders = [root.resolve() for root in roots]
     # Modules are many, their folders few, and to resolve a path costs system calls.
     resolved = cache(lambda folder: Path(folder).resolve())
-    sources: dict[str, bytes] = {}
+    files: dict[str, Path] = {}
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
         if not name or not name.endswith(".py"):
@@ -24,8 +24,8 @@ def local_sources(roots: Iterable[Path]) -> dict[str, bytes]:
         inside = next((root for root in folders if file.is_relative_to(root)), None)
         if inside is None or "site-packages" in file.parts or ".venv" in file.parts or not file.is_file():
             continue
-        sources[file.relative_to(inside).as_posix()] = file.read_bytes()
-    return sources
+        files[file.relative_to(inside).as_posix()] = file
+    return files
 
 
 def revision(name: str, sources: dict[str, bytes]) -> str:

@@ -10,8 +10,8 @@ from autopilot_server.engine import private
 from autopilot_server.engine.checkpoints import StoreReader
 from autopilot_server.engine.values import NotJsonError, to_json, type_name
 from autopilot_server.engine.workflows import Registry
-from autopilot_server.jobs.errors import WorkflowNotFoundError
 from autopilot_server.jobs.job import Job, Json
+from autopilot_server.runner import no_values
 from autopilot_server.storage.store import Store
 
 
@@ -24,17 +24,9 @@ class ValuesReader:
         self._saver = StoreReader(store, serde)
 
     async def read(self, job: Job, checkpoint_ids: Sequence[str]) -> Mapping[str, Json]:
-        """The values by checkpoint id, as JSON text; none of a checkpoint that is not there any more.
-
-        WorkflowNotFoundError when this server has not got the job's workflow: without the graph nobody knows which of
-        a checkpoint's channels are state.
-        """
+        """See Runner.read_values."""
         if job.spec.workflow not in self._registry.revisions:
-            raise WorkflowNotFoundError(
-                f"This server has no workflow {job.spec.workflow!r} and cannot read its checkpoints' values; "
-                "list them with VIEW_BASIC.",
-                workflow=job.spec.workflow,
-            )
+            raise no_values(job.spec.workflow)
         # On a thread of its own: decoding large states must not hold up the server's loop.
         return await asyncio.to_thread(lambda: asyncio.run(self._read(job, checkpoint_ids)))
 

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -25,7 +25,7 @@ from pydantic import BaseModel, TypeAdapter
 from autopilot_server.engine import langgraph_json, outline
 from autopilot_server.engine.failures import text_of
 from autopilot_server.engine.langgraph_json import GraphEntry
-from autopilot_server.engine.revision import local_sources, revision
+from autopilot_server.engine.revision import local_files, revision
 from autopilot_server.engine.schemas import Described, describe, field_types, unrestorable
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import Json, Workflow
@@ -65,9 +65,10 @@ class LoadedWorkflow:
 class Registry:
     """The workflows of a `langgraph.json`."""
 
-    def __init__(self, workflows: Mapping[str, LoadedWorkflow]) -> None:
-        """By name."""
+    def __init__(self, workflows: Mapping[str, LoadedWorkflow], *, files: Sequence[Path] = ()) -> None:
+        """By name. `files`: what they were loaded from."""
         self._workflows = dict(workflows)
+        self.files = files
         self.revisions: Mapping[str, str] = {name: w.descriptor.revision for name, w in self._workflows.items()}
 
     @classmethod
@@ -81,8 +82,14 @@ class Registry:
                 sys.path.append(str(folder))
         targets = [(entry, _target(configuration.folder, path, entry)) for entry in configuration.graphs]
         # Only now all of the project's modules are loaded.
-        sources = local_sources(folders)
-        return cls({entry.name: _load(path, entry, target, sources) for entry, target in targets})
+        files = local_files(folders)
+        sources = {name: file.read_bytes() for name, file in files.items()}
+        loaded = {entry.name: _load(path, entry, target, sources) for entry, target in targets}
+        return cls(loaded, files=(path.absolute(), *configuration.files, *files.values()))
+
+    def only(self, names: Collection[str]) -> "Registry":
+        """Some of them."""
+        return Registry({name: workflow for name, workflow in self._workflows.items() if name in names})
 
     @property
     def descriptors(self) -> Sequence[Workflow]:
@@ -276,6 +283,7 @@ def _described(
         mermaid=outline.mermaid(shown),
         longest_path=outline.longest_path(shown),
         retry_policy=entry.retry_policy,
+        isolation=entry.isolation,
         keeps_history=any(isinstance(channel, DeltaChannel) for channel in shown.channels.values()),
     )
     return LoadedWorkflow(descriptor, graph, factory, input_type)

@@ -224,6 +224,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """Each of a workflow's jobs runs in a process of its own, and what that may use. None: as much as there is."""
+
+    memory_bytes: int | None = None
+    """Of its address space."""
+    cpu_seconds: int | None = None
+    """Of processor time, in each attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """What a worker publishes of a workflow that it can run. Schemas are JSON Schema as JSON text."""
 
@@ -241,6 +251,8 @@ class Workflow:
     retry_policy: RetryPolicy = RetryPolicy()
     keeps_history: bool = False
     """True when a checkpoint cannot be read without its ancestors (LangGraph's DeltaChannel)."""
+    isolation: Isolation | None = None
+    """None: its jobs share workers with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

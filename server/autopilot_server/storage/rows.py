@@ -9,6 +9,7 @@ from autopilot_server.jobs.job import (
     Checkpoint,
     CheckpointRef,
     Interrupt,
+    Isolation,
     Job,
     JobError,
     JobErrorReason,
@@ -360,4 +361,5 @@ def load_workflow(text: str) -> Workflow:
     fields = json.loads(text)
     fields["steps"] = tuple(fields["steps"])
     fields["retry_policy"] = RetryPolicy(**fields["retry_policy"])
-    return Workflow(**fields)
+    isolation = fields.pop("isolation", None)
+    return Workflow(**fields, isolation=None if isolation is None else Isolation(**isolation))

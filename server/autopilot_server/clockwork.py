@@ -23,9 +23,8 @@ RECLAIM_PAGES = 256
 class Deadlines:
     """Ends the runs whose grace period or execution timeout is over."""
 
-    def __init__(self, *, store: Store, doorbell: Doorbell) -> None:
-        """Watch over the runs in `store`."""
-        self._store = store
+    def __init__(self, doorbell: Doorbell) -> None:
+        """Hear of them by the doorbell."""
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._unsubscribe = doorbell.subscribe(self._ring)
@@ -34,29 +33,18 @@ class Deadlines:
         """A run with a deadline has begun. From any thread."""
         self._loop.call_soon_threadsafe(self._news.set)
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, store: Store) -> None:
+        """Watch over the runs in `store` until cancelled."""
         try:
             while True:
                 self._news.clear()
                 try:
-                    patience = await self._expire()
+                    patience = await _expire(store)
                 except StorageUnavailableError:
                     patience = POLL_SECONDS
                 await self._wait(patience)
         finally:
             self._unsubscribe()
-
-    async def _expire(self) -> float:
-        deadline = self._store.next_deadline()
-        if deadline is not None and deadline <= now():
-            ended = await self._store.jobs_expire()
-            for job_id in ended.failed:
-                log.info("execution timeout", extra={"job_id": job_id})
-            deadline = self._store.next_deadline()
-        if deadline is None:
-            return POLL_SECONDS
-        return min(POLL_SECONDS, max(0.0, (deadline - now()) / SECOND))
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -68,6 +56,18 @@ class Deadlines:
     def _ring(self, news: Sequence[News]) -> None:
         if any(item.state is JobState.CANCELLING for item in news):
             self._loop.call_soon_threadsafe(self._news.set)
+
+
+async def _expire(store: Store) -> float:
+    deadline = store.next_deadline()
+    if deadline is not None and deadline <= now():
+        ended = await store.jobs_expire()
+        for job_id in ended.failed:
+            log.info("execution timeout", extra={"job_id": job_id})
+        deadline = store.next_deadline()
+    if deadline is None:
+        return POLL_SECONDS
+    return min(POLL_SECONDS, max(0.0, (deadline - now()) / SECOND))
 
 
 class Pruner:

@@ -1,0 +1,303 @@
+"""The worker processes of a server: started, heard, and replaced when they die."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import uuid_utils
+
+from autopilot_server import logs
+from autopilot_server.config import Settings
+from autopilot_server.doorbell import Doorbell, News
+from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
+from autopilot_server.jobs.job import Job, Json, Workflow
+from autopilot_server.jobs.states import JobState
+from autopilot_server.observer import Observer
+from autopilot_server.recovery import tell_recovery
+from autopilot_server.storage import database_path
+from autopilot_server.storage.keys import KeyRing
+from autopilot_server.storage.store import Share, Store
+from autopilot_server.supervision import end_process_with
+from autopilot_server.tracer import Tracer
+from autopilot_server.workers.apart import Apart
+from autopilot_server.workers.forks import Forks, ForkServerLostError
+from autopilot_server.workers.member import Member
+from autopilot_server.workers.messages import (
+    Begin,
+    DatabaseAway,
+    DeadlineBegan,
+    Drain,
+    Heard,
+    Observed,
+    Rang,
+    Ready,
+    SetLogLevel,
+    Told,
+    Values,
+    news_of,
+)
+from autopilot_server.workers.reader import Reader
+from autopilot_server.workers.silence import Silence
+
+log = logging.getLogger(__name__)
+
+# Before what has just failed to start is tried again.
+RETRY_SECONDS = 1.0
+
+# How much longer than the drain a worker may take to end.
+STOP_SECONDS = 10.0
+
+
+class WorkerPool:
+    """Runs jobs in worker processes. Lives in the server's loop. See `runner.Runner`."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        forks: Forks,
+        keys: KeyRing | None,
+        doorbell: Doorbell,
+        observer: Observer,
+        tracer: Tracer,
+        on_deadline: Callable[[], None],
+    ) -> None:
+        """Of a fork server that has loaded the workflows. `on_deadline` hears of each run that has one."""
+        self._settings, self._forks, self._keys = settings, forks, keys
+        self._doorbell, self._observer, self._tracer, self._on_deadline = doorbell, observer, tracer, on_deadline
+        self._members: dict[str, Member] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._prepared = asyncio.Event()
+        self._loading = asyncio.Lock()
+        self._apart = Apart(self, settings.apart_jobs)
+        self._reader = Reader(self)
+        self._store: Store
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    @classmethod
+    async def load(cls, settings: Settings, **parts: Any) -> "WorkerPool":
+        """Load the workflows. StartupError when they cannot be."""
+        settings = _settled(settings)
+        return cls(settings=settings, forks=await Forks.start(settings), **parts)
+
+    @property
+    def workflows(self) -> Sequence[Workflow]:
+        """What can be run."""
+        return self._forks.loaded.workflows
+
+    @property
+    def isolated(self) -> frozenset[str]:
+        """The workflows whose jobs all run apart."""
+        return frozenset(workflow.name for workflow in self.workflows if workflow.isolation is not None)
+
+    @property
+    def running_jobs(self) -> int:
+        """Jobs that run now."""
+        return sum(member.load.running_jobs for member in self._members.values())
+
+    @property
+    def abandoned_threads(self) -> int:
+        """Threads that runs which are over still hold."""
+        return sum(member.load.abandoned_threads for member in self._members.values())
+
+    # --- the story ---
+
+    async def start(self, store: Store) -> None:
+        """Start the workers."""
+        self._store = store
+        self._unsubscribe = self._doorbell.subscribe(self._ring)
+        logs.follow_level(self._turn_level)
+        self.in_background(self._keep("worker 1"))
+        self.in_background(self._start_rest())
+        self.in_background(Silence(self._members, self._settings.loop_stall_seconds, store).run())
+
+    async def _start_rest(self) -> None:
+        # The first one makes the tables of LangGraph's long-term memory, which cannot be made by two at once.
+        await self._prepared.wait()
+        for number in range(1, int(self._settings.workers)):
+            self.in_background(self._keep(f"worker {number + 1}"))
+        self._apart.start()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Drain the workers, and end those that do not."""
+        self._stopping = True
+        self._unsubscribe()
+        for member in self._members.values():
+            member.process.link.send(Drain(drain_seconds), whatever_waits=True)
+        living = [member.process.exited for member in self._members.values()]
+        if living:
+            _, late = await asyncio.wait(living, timeout=drain_seconds + STOP_SECONDS)
+            if late:
+                log.error("%d workers cannot be drained: a step holds them; they are ended", len(late))
+        self._forks.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    async def read_values(self, job: Job, checkpoint_ids: Sequence[str]) -> Mapping[str, Json]:
+        """See Runner."""
+        return await self._reader.read(job, checkpoint_ids)
+
+    async def _keep(self, name: str) -> None:
+        share = Share(apart=False, isolated=self.isolated)
+        names = [workflow.name for workflow in self.workflows if workflow.name not in share.isolated]
+        while not self._stopping:
+            await self.live(name, share, names)
+
+    async def live(
+        self,
+        name: str,
+        share: Share | None,
+        workflows: Sequence[str],
+        *,
+        limits: Sequence[tuple[int, int]] = (),
+        on_start: Callable[[Member], None] = lambda _: None,
+    ) -> None:
+        """The whole life of one worker, and what has to be done after it."""
+        try:
+            process = await self._forks.fork(_new_id(), limits=limits)
+        except ForkServerLostError:
+            await self._replace_fork_server()
+            return
+        member = Member(process, name)
+        self._members[member.worker_id] = member
+        try:
+            process.link.send(self._begin(member, share, workflows))
+            if self._stopping:
+                process.link.send(Drain(0))
+            on_start(member)
+            code = await member.hear(self._heard)
+        finally:
+            del self._members[member.worker_id]
+            process.close()
+        await self._after(member, code)
+
+    def _begin(self, member: Member, share: Share | None, workflows: Sequence[str]) -> Begin:
+        return Begin(
+            settings=self._settings,
+            worker_id=member.worker_id,
+            name=member.name,
+            secrets=[key.secret for key in self._keys or ()],
+            share=share,
+            workflows=tuple(workflows),
+        )
+
+    async def _after(self, member: Member, code: int) -> None:
+        if code != 0 and not (self._stopping or member.was_ended):
+            log.error("%s (process %d) died: %s", member.name, member.process.pid, _cause(code))
+            self._observer.worker_died(_cause(code))
+        if member.worker_id:
+            await self._recover(member)
+        if not member.is_ready and not self._stopping:
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _recover(self, member: Member) -> None:
+        """Let its jobs go on, at once: nobody else can say that it is dead."""
+        while True:
+            try:
+                moved = await self._store.jobs_recover(
+                    max_losses=self._settings.max_worker_losses, worker_id=member.worker_id
+                )
+            except StorageUnavailableError as error:
+                await asyncio.sleep(error.retry_delay or RETRY_SECONDS)
+            else:
+                tell_recovery(moved, whose=member.name, observer=self._observer, tracer=self._tracer)
+                return
+
+    async def _replace_fork_server(self) -> None:
+        async with self._loading:
+            if not self._forks.lost or self._stopping:
+                return
+            log.error("the process that workers are forked from died; it is replaced")
+            self._forks.close()
+            try:
+                self._forks = await Forks.start(self._settings)
+            except StartupError as error:
+                log.error("no worker can be started: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def in_background(self, work: Any) -> asyncio.Task[None]:
+        """Run something as long as the pool."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(end_process_with)
+        return task
+
+    @property
+    def store(self) -> Store:
+        """Where the jobs are."""
+        return self._store
+
+    @property
+    def stopping(self) -> bool:
+        """No more workers are started."""
+        return self._stopping
+
+    # --- what the workers say ---
+
+    def _heard(self, member: Member, message: Any) -> None:
+        match message:
+            case Rang():
+                self._rang(member, news_of(message))
+            case Told(chunk):
+                self._doorbell.send_tokens(chunk)
+            case Observed(calls):
+                for method, arguments, named in calls:
+                    getattr(self._observer, method)(*arguments, **named)
+            case Ready():
+                self._prepared.set()
+            case DeadlineBegan():
+                self._on_deadline()
+            case DatabaseAway():
+                # Health is the server's own to find out.
+                self._store.probe()
+            case Values():
+                self._reader.answered(message)
+
+    def _rang(self, member: Member, news: Sequence[News]) -> None:
+        self._doorbell.ring(news, but=self._ring)
+        self._apart.rang(member, news)
+        # What it has decided is its own affair; what it has left to be done is everybody's.
+        self._forward([item for item in news if item.state is JobState.PENDING], but=member)
+
+    # --- what the server tells them ---
+
+    def _ring(self, news: Sequence[News]) -> None:
+        # On the store's thread.
+        self._apart.decided(news)
+        self._forward([item for item in news if item.state is not JobState.RUNNING])
+
+    def _forward(self, news: Sequence[News], *, but: Member | None = None) -> None:
+        if not news:
+            return
+        message = Heard([(item.job_id, item.state) for item in news])
+        for member in list(self._members.values()):
+            if member is not but:
+                member.process.link.send(message)
+
+    def _turn_level(self, level: str) -> None:
+        for member in self._members.values():
+            member.process.link.send(SetLogLevel(level))
+
+
+def _settled(settings: Settings) -> Settings:
+    """For processes whose workflows may change their folder."""
+    return replace(settings, database=f"sqlite:///{os.path.abspath(database_path(settings.database))}")
+
+
+def _new_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.uuid7()}"
+
+
+def _cause(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -1,0 +1,79 @@
+"""Notices workers that say nothing: a step holds their interpreter, or they are stopped."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.jobs.job import Job
+from autopilot_server.storage.store import Store
+from autopilot_server.workers.member import Member
+from autopilot_server.workers.messages import BEAT_SECONDS, STACKS_SIGNAL
+
+log = logging.getLogger(__name__)
+
+# A worker that has said nothing for so long is taken for dead, and ended (semantics.md, "Leases").
+STALL_LIMIT_SECONDS = 60.0
+
+# How long a worker may take to write its stacks.
+_STACKS_SECONDS = 0.25
+
+# Jobs that a warning names.
+_MOST_NAMED = 10
+
+
+class Silence:
+    """A task in the server's loop that looks after the workers."""
+
+    def __init__(self, members: Mapping[str, Member], stall_seconds: float, store: Store) -> None:
+        """Warn of those that say nothing for `stall_seconds`."""
+        self._members, self._store = members, store
+        self._stall_seconds = max(stall_seconds, 2 * BEAT_SECONDS)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + BEAT_SECONDS
+            await asyncio.sleep(BEAT_SECONDS)
+            late = loop.time() - due > BEAT_SECONDS
+            for member in list(self._members.values()):
+                if late:
+                    # This process itself was held up.
+                    member.excuse_silence()
+                elif member.is_ready:
+                    await self._look_at(member)
+
+    async def _look_at(self, member: Member) -> None:
+        if member.silence > STALL_LIMIT_SECONDS:
+            log.error("%s has said nothing for %.0f s and is ended", member.name, member.silence)
+            member.end()
+        elif member.silence > self._stall_seconds and not member.reported_silence:
+            member.reported_silence = True
+            await self._warn_of(member)
+
+    async def _warn_of(self, member: Member) -> None:
+        member.process.signal(STACKS_SIGNAL)
+        await asyncio.sleep(_STACKS_SECONDS)
+        log.warning(
+            "a step has held the interpreter of %s for %.1f s; there run: %s\n%s",
+            member.name,
+            member.silence,
+            "; ".join(self._running(member)) or "no jobs",
+            member.stacks() or "no stacks: the process is stopped",
+        )
+
+    def _running(self, member: Member) -> list[str]:
+        """The steps that run there, as far as they were told."""
+        try:
+            fences = list(self._store.runs_of(member.worker_id))
+            jobs = [self._store.job_get(fence.job_id, payloads=False) for fence in fences[:_MOST_NAMED]]
+        except StorageUnavailableError:
+            return []
+        named = [_named(job) for job in jobs if job is not None]
+        return [*named, f"{len(fences) - len(jobs)} more"] if len(fences) > len(jobs) else named
+
+
+def _named(job: Job) -> str:
+    steps = ", ".join(job.progress.active_steps) or "unknown"
+    return f"job {job.job_id} of workflow {job.spec.workflow}, steps {steps}"
