@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "clockwork": {"jobs", "doorbell", "storage"},
     "recovery": {"storage", "observer", "tracer"},
     "runner": {"jobs", "storage"},
-    "running": {"config", "runner", "inline", "workers"},
+    "running": {"config", "jobs", "runner", "inline", "workers"},
     # Takes what engine and api have and nobody else: jobs in the server's own process.
     "inline": {"api", "config", "doorbell", "engine", "jobs", "observer", "runner", "storage", "tracer"},
     "workers": {

@@ -102,6 +102,9 @@ class Settings:
     workers: str = setting(
         "1", "Processes that run jobs. inline: the server's own process does. 0: none, jobs wait.", check=_check_workers
     )
+    reload: bool = setting(
+        False, "Load the workflows again when their files change, for development. Running steps are run again."
+    )
     threads: int = setting(64, "Threads of a worker for synchronous steps.", within=(1, 10_000))
     running_jobs: int = setting(1000, "Jobs that a worker runs at once; more wait as PENDING.", within=(1, 1_000_000))
     apart_jobs: int = setting(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from autopilot_server.config import INLINE, Settings
+from autopilot_server.jobs.errors import StartupError
 from autopilot_server.runner import Nobody, Runner
 
 
@@ -11,6 +12,8 @@ async def load_runner(settings: Settings, **parts: Any) -> Runner:
 
     Only what runs jobs in this process imports LangGraph.
     """
+    if settings.reload and settings.workers in (INLINE, "0"):
+        raise StartupError(f"--reload needs workers, which --workers {settings.workers} has not")
     if settings.workers == INLINE:
         from autopilot_server.inline import InlineRunner
 

@@ -45,12 +45,16 @@ class Apart:
         self._room = asyncio.Semaphore(most)
         self._loop = asyncio.get_running_loop()
         self._by_job: dict[str, Member] = {}
-        self._news: list[asyncio.Event] = []
+        self._news: dict[str, asyncio.Event] = {}
+        self._keeping: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to look for such jobs."""
-        for kind in self._kinds():
-            self._pool.in_background(self._keep(kind))
+        """Look for such jobs from now on, of the workflows that there are now."""
+        for task in self._keeping:
+            task.cancel()
+        kinds = self._kinds()
+        self._news = {kind.name: asyncio.Event() for kind in kinds}
+        self._keeping = [self._pool.in_background(self._keep(kind, self._news[kind.name])) for kind in kinds]
 
     def rang(self, member: Member, news: Sequence[News]) -> None:
         """A worker has committed something."""
@@ -73,7 +77,7 @@ class Apart:
 
     def _look(self, news: Sequence[News]) -> None:
         if any(item.state is JobState.PENDING for item in news):
-            for event in self._news:
+            for event in self._news.values():
                 event.set()
 
     def _check(self, member: Member) -> None:
@@ -109,9 +113,7 @@ class Apart:
         shared = [workflow.name for workflow in self._pool.workflows if workflow.isolation is None]
         return [*kinds, Kind(name="suspect", workflows=shared, share=share)]
 
-    async def _keep(self, kind: Kind) -> None:
-        news = asyncio.Event()
-        self._news.append(news)
+    async def _keep(self, kind: Kind, news: asyncio.Event) -> None:
         while not self._pool.stopping:
             news.clear()
             if patience := self._patience(kind):

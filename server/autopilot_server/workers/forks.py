@@ -127,6 +127,10 @@ class Forks:
             process.pid = forked.pid
             return process
 
+    def has(self, process: Process) -> bool:
+        """Whether a worker that lives was forked here."""
+        return self._processes.get(process.worker_id) is process
+
     def close(self) -> None:
         """End it, and all workers that still live with it."""
         self._listening.cancel()

@@ -25,6 +25,7 @@ from autopilot_server.storage.store import Share, Store
 from autopilot_server.supervision import end_process_with
 from autopilot_server.tracer import Tracer
 from autopilot_server.workers.apart import Apart
+from autopilot_server.workers.changes import Changes
 from autopilot_server.workers.forks import Forks, ForkServerLostError
 from autopilot_server.workers.member import Member
 from autopilot_server.workers.messages import (
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 
 # Before what has just failed to start is tried again.
 RETRY_SECONDS = 1.0
+
+# How long running steps may go on with code that has changed.
+RELOAD_DRAIN_SECONDS = 2.0
 
 # How much longer than the drain a worker may take to end.
 STOP_SECONDS = 10.0
@@ -123,6 +127,8 @@ class WorkerPool:
         for number in range(1, int(self._settings.workers)):
             self.in_background(self._keep(f"worker {number + 1}"))
         self._apart.start()
+        if self._settings.reload:
+            self.in_background(self._reload_for_ever())
 
     async def stop(self, drain_seconds: float) -> None:
         """Drain the workers, and end those that do not."""
@@ -148,9 +154,9 @@ class WorkerPool:
         return await self._reader.read(job, checkpoint_ids)
 
     async def _keep(self, name: str) -> None:
-        share = Share(apart=False, isolated=self.isolated)
-        names = [workflow.name for workflow in self.workflows if workflow.name not in share.isolated]
         while not self._stopping:
+            share = Share(apart=False, isolated=self.isolated)
+            names = [workflow.name for workflow in self.workflows if workflow.name not in share.isolated]
             await self.live(name, share, names)
 
     async def live(
@@ -224,6 +230,35 @@ class WorkerPool:
             except StartupError as error:
                 log.error("no worker can be started: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _reload_for_ever(self) -> None:
+        changes = Changes(self._forks.loaded.sources)
+        while True:
+            await changes.wait()
+            try:
+                new = await Forks.start(self._settings)
+            except StartupError as error:
+                log.error("reload: the changed workflows cannot be loaded, those from before stay: %s", error)
+                continue
+            changes = Changes(new.loaded.sources)
+            await self._go_over_to(new)
+
+    async def _go_over_to(self, new: Forks) -> None:
+        """Run what comes from now on with other workflows, and what runs as well, from its last checkpoint."""
+        old, self._forks = self._forks, new
+        try:
+            await self._store.workflows_publish(self.workflows)
+            self._apart.start()
+            members = list(self._members.values())
+            for member in members:
+                member.process.link.send(Drain(RELOAD_DRAIN_SECONDS), whatever_waits=True)
+            if members:
+                await asyncio.wait([m.process.exited for m in members], timeout=RELOAD_DRAIN_SECONDS + STOP_SECONDS)
+        finally:
+            for member in self._members.values():
+                member.was_ended = member.was_ended or old.has(member.process)
+            old.close()
+        log.info("reload: %s", ", ".join(f"{workflow.name} {workflow.revision}" for workflow in self.workflows))
 
     def in_background(self, work: Any) -> asyncio.Task[None]:
         """Run something as long as the pool."""

@@ -147,6 +147,7 @@ class Worker:
             share=begin.share,
         )
         self._runs_jobs = begin.share is not None
+        self._draining = False
         self._reads: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -161,6 +162,9 @@ class Worker:
         if self._runs_jobs:
             over.add(asyncio.create_task(self._engine.finished(), name="engine"))
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+        if self._draining:
+            # What is claimed no more still runs.
+            await listening
         listening.cancel()
         beat.cancel()
         await self._close()
@@ -175,6 +179,7 @@ class Worker:
                 case SetLogLevel(level):
                     logs.turn_to(level)
                 case Drain(seconds):
+                    self._draining = True
                     if self._runs_jobs:
                         await self._engine.stop(seconds)
                     return
