@@ -40,7 +40,8 @@ type JobState int32
 
 const (
 	JobState_JOB_STATE_UNSPECIFIED JobState = 0
-	// Waits for a worker, for `scheduled_time`, or for the next attempt.
+	// Waits for a worker, for `scheduled_time`, for the next attempt, or until as
+	// few jobs run as the workflow's limits say.
 	JobState_JOB_STATE_PENDING JobState = 1
 	JobState_JOB_STATE_RUNNING JobState = 2
 	// Waits for Resume with answers to `interrupts`.
@@ -255,8 +256,10 @@ type Job struct {
 	NextSteps []string `protobuf:"bytes,25,rep,name=next_steps,json=nextSteps,proto3" json:"next_steps,omitempty"`
 	// When the next attempt begins, while the job waits for a retry.
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// See SubmitJobRequest. Empty: the job has none.
+	ConcurrencyKey string `protobuf:"bytes,27,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Job) Reset() {
@@ -469,6 +472,13 @@ func (x *Job) GetNextAttemptTime() *timestamppb.Timestamp {
 		return x.NextAttemptTime
 	}
 	return nil
+}
+
+func (x *Job) GetConcurrencyKey() string {
+	if x != nil {
+		return x.ConcurrencyKey
+	}
+	return ""
 }
 
 // How far a job is.
@@ -1790,9 +1800,15 @@ type Workflow struct {
 	OutputSchema *structpb.Struct `protobuf:"bytes,5,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
 	Steps        []string         `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
 	// The graph as a Mermaid diagram.
-	Mermaid       string `protobuf:"bytes,7,opt,name=mermaid,proto3" json:"mermaid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Mermaid string `protobuf:"bytes,7,opt,name=mermaid,proto3" json:"mermaid,omitempty"`
+	// Jobs of the workflow that run at once, of all tenants together; more wait as
+	// PENDING. 0: no limit.
+	MaxRunningJobs int32 `protobuf:"varint,8,opt,name=max_running_jobs,json=maxRunningJobs,proto3" json:"max_running_jobs,omitempty"`
+	// The same for a tenant's jobs with the same `concurrency_key`. 0: no limit,
+	// and no job may have a key.
+	MaxRunningJobsPerKey int32 `protobuf:"varint,9,opt,name=max_running_jobs_per_key,json=maxRunningJobsPerKey,proto3" json:"max_running_jobs_per_key,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Workflow) Reset() {
@@ -1874,11 +1890,25 @@ func (x *Workflow) GetMermaid() string {
 	return ""
 }
 
+func (x *Workflow) GetMaxRunningJobs() int32 {
+	if x != nil {
+		return x.MaxRunningJobs
+	}
+	return 0
+}
+
+func (x *Workflow) GetMaxRunningJobsPerKey() int32 {
+	if x != nil {
+		return x.MaxRunningJobsPerKey
+	}
+	return 0
+}
+
 var File_autopilot_v1_job_proto protoreflect.FileDescriptor
 
 const file_autopilot_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x16autopilot/v1/job.proto\x12\fautopilot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\t\n" +
+	"\x16autopilot/v1/job.proto\x12\fautopilot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\t\n" +
 	"\x03Job\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12\x1b\n" +
@@ -1913,7 +1943,8 @@ const file_autopilot_v1_job_proto_rawDesc = "" +
 	"\x0ffailed_attempts\x18\x18 \x01(\x05R\x0efailedAttempts\x12\x1d\n" +
 	"\n" +
 	"next_steps\x18\x19 \x03(\tR\tnextSteps\x12F\n" +
-	"\x11next_attempt_time\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextAttemptTime\x1a9\n" +
+	"\x11next_attempt_time\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x0fnextAttemptTime\x12'\n" +
+	"\x0fconcurrency_key\x18\x1b \x01(\tR\x0econcurrencyKey\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc1\x02\n" +
@@ -2020,7 +2051,7 @@ const file_autopilot_v1_job_proto_rawDesc = "" +
 	"next_steps\x18\x05 \x03(\tR\tnextSteps\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12-\n" +
-	"\x06values\x18\a \x01(\v2\x15.autopilot.v1.PayloadR\x06values\"\x86\x02\n" +
+	"\x06values\x18\a \x01(\v2\x15.autopilot.v1.PayloadR\x06values\"\xe8\x02\n" +
 	"\bWorkflow\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1a\n" +
@@ -2028,7 +2059,9 @@ const file_autopilot_v1_job_proto_rawDesc = "" +
 	"\finput_schema\x18\x04 \x01(\v2\x17.google.protobuf.StructR\vinputSchema\x12<\n" +
 	"\routput_schema\x18\x05 \x01(\v2\x17.google.protobuf.StructR\foutputSchema\x12\x14\n" +
 	"\x05steps\x18\x06 \x03(\tR\x05steps\x12\x18\n" +
-	"\amermaid\x18\a \x01(\tR\amermaid*\xd0\x01\n" +
+	"\amermaid\x18\a \x01(\tR\amermaid\x12(\n" +
+	"\x10max_running_jobs\x18\b \x01(\x05R\x0emaxRunningJobs\x126\n" +
+	"\x18max_running_jobs_per_key\x18\t \x01(\x05R\x14maxRunningJobsPerKey*\xd0\x01\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11JOB_STATE_PENDING\x10\x01\x12\x15\n" +

@@ -63,9 +63,14 @@ type SubmitJobRequest struct {
 	// factories and steps. Kept with the job, given to each attempt.
 	Context *Payload `protobuf:"bytes,15,opt,name=context,proto3" json:"context,omitempty"`
 	// Supersteps an attempt may take (LangGraph's recursion_limit).
-	StepLimit     int32 `protobuf:"varint,16,opt,name=step_limit,json=stepLimit,proto3" json:"step_limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StepLimit int32 `protobuf:"varint,16,opt,name=step_limit,json=stepLimit,proto3" json:"step_limit,omitempty"`
+	// At most Workflow.max_running_jobs_per_key jobs with the same key run at
+	// once, the others wait as PENDING. 1-128 characters; another workflow's or
+	// tenant's keys are other keys. Not for workflows without such a limit. Empty
+	// with `fork_from`: the key of that job.
+	ConcurrencyKey string `protobuf:"bytes,17,opt,name=concurrency_key,json=concurrencyKey,proto3" json:"concurrency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SubmitJobRequest) Reset() {
@@ -208,6 +213,13 @@ func (x *SubmitJobRequest) GetStepLimit() int32 {
 		return x.StepLimit
 	}
 	return 0
+}
+
+func (x *SubmitJobRequest) GetConcurrencyKey() string {
+	if x != nil {
+		return x.ConcurrencyKey
+	}
+	return ""
 }
 
 type CheckpointRef struct {
@@ -1544,7 +1556,7 @@ var File_autopilot_v1_job_service_proto protoreflect.FileDescriptor
 
 const file_autopilot_v1_job_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1eautopilot/v1/job_service.proto\x12\fautopilot.v1\x1a\x16autopilot/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x06\n" +
+	"\x1eautopilot/v1/job_service.proto\x12\fautopilot.v1\x1a\x16autopilot/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x06\n" +
 	"\x10SubmitJobRequest\x12\x1a\n" +
 	"\bworkflow\x18\x01 \x01(\tR\bworkflow\x12+\n" +
 	"\x05input\x18\x02 \x01(\v2\x15.autopilot.v1.PayloadR\x05input\x12\x15\n" +
@@ -1564,7 +1576,8 @@ const file_autopilot_v1_job_service_proto_rawDesc = "" +
 	"\x0finterrupt_after\x18\x0e \x03(\tR\x0einterruptAfter\x12/\n" +
 	"\acontext\x18\x0f \x01(\v2\x15.autopilot.v1.PayloadR\acontext\x12\x1d\n" +
 	"\n" +
-	"step_limit\x18\x10 \x01(\x05R\tstepLimit\x1a9\n" +
+	"step_limit\x18\x10 \x01(\x05R\tstepLimit\x12'\n" +
+	"\x0fconcurrency_key\x18\x11 \x01(\tR\x0econcurrencyKey\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +

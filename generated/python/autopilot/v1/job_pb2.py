@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61utopilot/v1/job.proto\x12\x0c\x61utopilot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x07\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12\x11\n\tthread_id\x18\x03 \x01(\t\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.autopilot.v1.JobState\x12-\n\x06labels\x18\x05 \x03(\x0b\x32\x1d.autopilot.v1.Job.LabelsEntry\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12$\n\x05input\x18\x07 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12%\n\x06output\x18\x08 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12%\n\x05\x65rror\x18\t \x01(\x0b\x32\x16.autopilot.v1.JobError\x12+\n\ninterrupts\x18\n \x03(\x0b\x32\x17.autopilot.v1.Interrupt\x12(\n\x08progress\x18\x0b \x01(\x0b\x32\x16.autopilot.v1.Progress\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12\x14\n\x0cmax_attempts\x18\r \x01(\x05\x12\x15\n\rcheckpoint_id\x18\x0e \x01(\t\x12\x17\n\x0flatest_sequence\x18\x0f \x01(\x03\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0escheduled_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x16 \x01(\t\x12\x19\n\x11workflow_revision\x18\x17 \x01(\t\x12\x17\n\x0f\x66\x61iled_attempts\x18\x18 \x01(\x05\x12\x12\n\nnext_steps\x18\x19 \x03(\t\x12\x35\n\x11next_attempt_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xdf\x01\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x14\n\x0c\x61\x63tive_steps\x18\x02 \x03(\t\x12\x17\n\x0f\x63ompleted_steps\x18\x03 \x01(\x05\x12\x1d\n\x15\x65stimated_total_steps\x18\x04 \x01(\x05\x12*\n\x07\x65lapsed\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13\x65stimated_remaining\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x07 \x01(\t\"x\n\x07Payload\x12&\n\x04json\x18\x01 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x13\n\tjson_text\x18\x02 \x01(\tH\x00\x12(\n\x07omitted\x18\x03 \x01(\x0b\x32\x15.autopilot.v1.OmittedH\x00\x42\x06\n\x04kind\"\x1d\n\x07Omitted\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\"\xcd\x01\n\tInterrupt\x12\x14\n\x0cinterrupt_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12$\n\x05value\x18\x03 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0fresponse_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bstep_run_id\x18\x06 \x01(\t\"d\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x16\n\x0e\x65xception_type\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\"\xa3\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x32\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_backoff\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x62\x61\x63koff_multiplier\x18\x04 \x01(\x01\"\xd6\x04\n\rProgressEvent\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12(\n\x08progress\x18\x05 \x01(\x0b\x32\x16.autopilot.v1.Progress\x12\x33\n\rstate_changed\x18\n \x01(\x0b\x32\x1a.autopilot.v1.StateChangedH\x00\x12\x31\n\x0cstep_started\x18\x0b \x01(\x0b\x32\x19.autopilot.v1.StepStartedH\x00\x12\x33\n\rstep_finished\x18\x0c \x01(\x0b\x32\x1a.autopilot.v1.StepFinishedH\x00\x12/\n\x0bstep_failed\x18\r \x01(\x0b\x32\x18.autopilot.v1.StepFailedH\x00\x12\x39\n\x10interrupt_raised\x18\x0e \x01(\x0b\x32\x1d.autopilot.v1.InterruptRaisedH\x00\x12;\n\x11progress_reported\x18\x0f \x01(\x0b\x32\x1e.autopilot.v1.ProgressReportedH\x00\x12\x39\n\x10\x63heckpoint_saved\x18\x10 \x01(\x0b\x32\x1d.autopilot.v1.CheckpointSavedH\x00\x12/\n\x0btoken_chunk\x18\x11 \x01(\x0b\x32\x18.autopilot.v1.TokenChunkH\x00\x42\x06\n\x04kind\"\x7f\n\x0cStateChanged\x12$\n\x04\x66rom\x18\x01 \x01(\x0e\x32\x16.autopilot.v1.JobState\x12\"\n\x02to\x18\x02 \x01(\x0e\x32\x16.autopilot.v1.JobState\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.autopilot.v1.JobError\"0\n\x0bStepStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0bstep_run_id\x18\x02 \x01(\t\"\x85\x01\n\x0cStepFinished\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0bstep_run_id\x18\x02 \x01(\t\x12%\n\x06update\x18\x03 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\nStepFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0bstep_run_id\x18\x02 \x01(\t\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.autopilot.v1.JobError\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\x0fInterruptRaised\x12*\n\tinterrupt\x18\x01 \x01(\x0b\x32\x17.autopilot.v1.Interrupt\"\x8b\x01\n\x10ProgressReported\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x15\n\x08\x66raction\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12#\n\x04\x64\x61ta\x18\x04 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x42\x0b\n\t_fraction\"O\n\x0f\x43heckpointSaved\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x11\n\tsuperstep\x18\x02 \x01(\x05\x12\x12\n\nnext_steps\x18\x03 \x03(\t\"<\n\nTokenChunk\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xd0\x01\n\nCheckpoint\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x1c\n\x14parent_checkpoint_id\x18\x02 \x01(\t\x12\x11\n\tsuperstep\x18\x03 \x01(\x05\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x12\n\nnext_steps\x18\x05 \x03(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06values\x18\x07 \x01(\x0b\x32\x15.autopilot.v1.Payload\"\xbe\x01\n\x08Workflow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12-\n\x0cinput_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\routput_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05steps\x18\x06 \x03(\t\x12\x0f\n\x07mermaid\x18\x07 \x01(\t*\xd0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_PENDING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x19\n\x15JOB_STATE_INTERRUPTED\x10\x03\x12\x18\n\x14JOB_STATE_CANCELLING\x10\x04\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x05\x12\x14\n\x10JOB_STATE_FAILED\x10\x06\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x07*;\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\r\n\tVIEW_FULL\x10\x02*f\n\rPayloadFormat\x12\x1e\n\x1aPAYLOAD_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_FORMAT_JSON\x10\x01\x12\x1c\n\x18PAYLOAD_FORMAT_JSON_TEXT\x10\x02\x42i\n\x1aio.github.autopilotjobs.v1P\x01ZIgithub.com/autopilot-jobs/autopilot/generated/go/autopilot/v1;autopilotv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61utopilot/v1/job.proto\x12\x0c\x61utopilot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x07\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12\x11\n\tthread_id\x18\x03 \x01(\t\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.autopilot.v1.JobState\x12-\n\x06labels\x18\x05 \x03(\x0b\x32\x1d.autopilot.v1.Job.LabelsEntry\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12$\n\x05input\x18\x07 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12%\n\x06output\x18\x08 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12%\n\x05\x65rror\x18\t \x01(\x0b\x32\x16.autopilot.v1.JobError\x12+\n\ninterrupts\x18\n \x03(\x0b\x32\x17.autopilot.v1.Interrupt\x12(\n\x08progress\x18\x0b \x01(\x0b\x32\x16.autopilot.v1.Progress\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12\x14\n\x0cmax_attempts\x18\r \x01(\x05\x12\x15\n\rcheckpoint_id\x18\x0e \x01(\t\x12\x17\n\x0flatest_sequence\x18\x0f \x01(\x03\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0escheduled_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x16 \x01(\t\x12\x19\n\x11workflow_revision\x18\x17 \x01(\t\x12\x17\n\x0f\x66\x61iled_attempts\x18\x18 \x01(\x05\x12\x12\n\nnext_steps\x18\x19 \x03(\t\x12\x35\n\x11next_attempt_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63oncurrency_key\x18\x1b \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xdf\x01\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x14\n\x0c\x61\x63tive_steps\x18\x02 \x03(\t\x12\x17\n\x0f\x63ompleted_steps\x18\x03 \x01(\x05\x12\x1d\n\x15\x65stimated_total_steps\x18\x04 \x01(\x05\x12*\n\x07\x65lapsed\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13\x65stimated_remaining\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x07 \x01(\t\"x\n\x07Payload\x12&\n\x04json\x18\x01 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x13\n\tjson_text\x18\x02 \x01(\tH\x00\x12(\n\x07omitted\x18\x03 \x01(\x0b\x32\x15.autopilot.v1.OmittedH\x00\x42\x06\n\x04kind\"\x1d\n\x07Omitted\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\"\xcd\x01\n\tInterrupt\x12\x14\n\x0cinterrupt_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12$\n\x05value\x18\x03 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0fresponse_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bstep_run_id\x18\x06 \x01(\t\"d\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x16\n\x0e\x65xception_type\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\"\xa3\x01\n\x0bRetryPolicy\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\x05\x12\x32\n\x0finitial_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_backoff\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x62\x61\x63koff_multiplier\x18\x04 \x01(\x01\"\xd6\x04\n\rProgressEvent\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12(\n\x08progress\x18\x05 \x01(\x0b\x32\x16.autopilot.v1.Progress\x12\x33\n\rstate_changed\x18\n \x01(\x0b\x32\x1a.autopilot.v1.StateChangedH\x00\x12\x31\n\x0cstep_started\x18\x0b \x01(\x0b\x32\x19.autopilot.v1.StepStartedH\x00\x12\x33\n\rstep_finished\x18\x0c \x01(\x0b\x32\x1a.autopilot.v1.StepFinishedH\x00\x12/\n\x0bstep_failed\x18\r \x01(\x0b\x32\x18.autopilot.v1.StepFailedH\x00\x12\x39\n\x10interrupt_raised\x18\x0e \x01(\x0b\x32\x1d.autopilot.v1.InterruptRaisedH\x00\x12;\n\x11progress_reported\x18\x0f \x01(\x0b\x32\x1e.autopilot.v1.ProgressReportedH\x00\x12\x39\n\x10\x63heckpoint_saved\x18\x10 \x01(\x0b\x32\x1d.autopilot.v1.CheckpointSavedH\x00\x12/\n\x0btoken_chunk\x18\x11 \x01(\x0b\x32\x18.autopilot.v1.TokenChunkH\x00\x42\x06\n\x04kind\"\x7f\n\x0cStateChanged\x12$\n\x04\x66rom\x18\x01 \x01(\x0e\x32\x16.autopilot.v1.JobState\x12\"\n\x02to\x18\x02 \x01(\x0e\x32\x16.autopilot.v1.JobState\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.autopilot.v1.JobError\"0\n\x0bStepStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0bstep_run_id\x18\x02 \x01(\t\"\x85\x01\n\x0cStepFinished\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0bstep_run_id\x18\x02 \x01(\t\x12%\n\x06update\x18\x03 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x01\n\nStepFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0bstep_run_id\x18\x02 \x01(\t\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.autopilot.v1.JobError\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\x0fInterruptRaised\x12*\n\tinterrupt\x18\x01 \x01(\x0b\x32\x17.autopilot.v1.Interrupt\"\x8b\x01\n\x10ProgressReported\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x15\n\x08\x66raction\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12#\n\x04\x64\x61ta\x18\x04 \x01(\x0b\x32\x15.autopilot.v1.Payload\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x42\x0b\n\t_fraction\"O\n\x0f\x43heckpointSaved\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x11\n\tsuperstep\x18\x02 \x01(\x05\x12\x12\n\nnext_steps\x18\x03 \x03(\t\"<\n\nTokenChunk\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xd0\x01\n\nCheckpoint\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x1c\n\x14parent_checkpoint_id\x18\x02 \x01(\t\x12\x11\n\tsuperstep\x18\x03 \x01(\x05\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x12\n\nnext_steps\x18\x05 \x03(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06values\x18\x07 \x01(\x0b\x32\x15.autopilot.v1.Payload\"\xfa\x01\n\x08Workflow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12-\n\x0cinput_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\routput_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05steps\x18\x06 \x03(\t\x12\x0f\n\x07mermaid\x18\x07 \x01(\t\x12\x18\n\x10max_running_jobs\x18\x08 \x01(\x05\x12 \n\x18max_running_jobs_per_key\x18\t \x01(\x05*\xd0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_PENDING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x19\n\x15JOB_STATE_INTERRUPTED\x10\x03\x12\x18\n\x14JOB_STATE_CANCELLING\x10\x04\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x05\x12\x14\n\x10JOB_STATE_FAILED\x10\x06\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x07*;\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\r\n\tVIEW_FULL\x10\x02*f\n\rPayloadFormat\x12\x1e\n\x1aPAYLOAD_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_FORMAT_JSON\x10\x01\x12\x1c\n\x18PAYLOAD_FORMAT_JSON_TEXT\x10\x02\x42i\n\x1aio.github.autopilotjobs.v1P\x01ZIgithub.com/autopilot-jobs/autopilot/generated/go/autopilot/v1;autopilotv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,48 +37,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.autopilotjobs.v1P\001ZIgithub.com/autopilot-jobs/autopilot/generated/go/autopilot/v1;autopilotv1'
   _globals['_JOB_LABELSENTRY']._loaded_options = None
   _globals['_JOB_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=3729
-  _globals['_JOBSTATE']._serialized_end=3937
-  _globals['_VIEW']._serialized_start=3939
-  _globals['_VIEW']._serialized_end=3998
-  _globals['_PAYLOADFORMAT']._serialized_start=4000
-  _globals['_PAYLOADFORMAT']._serialized_end=4102
+  _globals['_JOBSTATE']._serialized_start=3814
+  _globals['_JOBSTATE']._serialized_end=4022
+  _globals['_VIEW']._serialized_start=4024
+  _globals['_VIEW']._serialized_end=4083
+  _globals['_PAYLOADFORMAT']._serialized_start=4085
+  _globals['_PAYLOADFORMAT']._serialized_end=4187
   _globals['_JOB']._serialized_start=136
-  _globals['_JOB']._serialized_end=1069
-  _globals['_JOB_LABELSENTRY']._serialized_start=1024
-  _globals['_JOB_LABELSENTRY']._serialized_end=1069
-  _globals['_PROGRESS']._serialized_start=1072
-  _globals['_PROGRESS']._serialized_end=1295
-  _globals['_PAYLOAD']._serialized_start=1297
-  _globals['_PAYLOAD']._serialized_end=1417
-  _globals['_OMITTED']._serialized_start=1419
-  _globals['_OMITTED']._serialized_end=1448
-  _globals['_INTERRUPT']._serialized_start=1451
-  _globals['_INTERRUPT']._serialized_end=1656
-  _globals['_JOBERROR']._serialized_start=1658
-  _globals['_JOBERROR']._serialized_end=1758
-  _globals['_RETRYPOLICY']._serialized_start=1761
-  _globals['_RETRYPOLICY']._serialized_end=1924
-  _globals['_PROGRESSEVENT']._serialized_start=1927
-  _globals['_PROGRESSEVENT']._serialized_end=2525
-  _globals['_STATECHANGED']._serialized_start=2527
-  _globals['_STATECHANGED']._serialized_end=2654
-  _globals['_STEPSTARTED']._serialized_start=2656
-  _globals['_STEPSTARTED']._serialized_end=2704
-  _globals['_STEPFINISHED']._serialized_start=2707
-  _globals['_STEPFINISHED']._serialized_end=2840
-  _globals['_STEPFAILED']._serialized_start=2843
-  _globals['_STEPFAILED']._serialized_end=2974
-  _globals['_INTERRUPTRAISED']._serialized_start=2976
-  _globals['_INTERRUPTRAISED']._serialized_end=3037
-  _globals['_PROGRESSREPORTED']._serialized_start=3040
-  _globals['_PROGRESSREPORTED']._serialized_end=3179
-  _globals['_CHECKPOINTSAVED']._serialized_start=3181
-  _globals['_CHECKPOINTSAVED']._serialized_end=3260
-  _globals['_TOKENCHUNK']._serialized_start=3262
-  _globals['_TOKENCHUNK']._serialized_end=3322
-  _globals['_CHECKPOINT']._serialized_start=3325
-  _globals['_CHECKPOINT']._serialized_end=3533
-  _globals['_WORKFLOW']._serialized_start=3536
-  _globals['_WORKFLOW']._serialized_end=3726
+  _globals['_JOB']._serialized_end=1094
+  _globals['_JOB_LABELSENTRY']._serialized_start=1049
+  _globals['_JOB_LABELSENTRY']._serialized_end=1094
+  _globals['_PROGRESS']._serialized_start=1097
+  _globals['_PROGRESS']._serialized_end=1320
+  _globals['_PAYLOAD']._serialized_start=1322
+  _globals['_PAYLOAD']._serialized_end=1442
+  _globals['_OMITTED']._serialized_start=1444
+  _globals['_OMITTED']._serialized_end=1473
+  _globals['_INTERRUPT']._serialized_start=1476
+  _globals['_INTERRUPT']._serialized_end=1681
+  _globals['_JOBERROR']._serialized_start=1683
+  _globals['_JOBERROR']._serialized_end=1783
+  _globals['_RETRYPOLICY']._serialized_start=1786
+  _globals['_RETRYPOLICY']._serialized_end=1949
+  _globals['_PROGRESSEVENT']._serialized_start=1952
+  _globals['_PROGRESSEVENT']._serialized_end=2550
+  _globals['_STATECHANGED']._serialized_start=2552
+  _globals['_STATECHANGED']._serialized_end=2679
+  _globals['_STEPSTARTED']._serialized_start=2681
+  _globals['_STEPSTARTED']._serialized_end=2729
+  _globals['_STEPFINISHED']._serialized_start=2732
+  _globals['_STEPFINISHED']._serialized_end=2865
+  _globals['_STEPFAILED']._serialized_start=2868
+  _globals['_STEPFAILED']._serialized_end=2999
+  _globals['_INTERRUPTRAISED']._serialized_start=3001
+  _globals['_INTERRUPTRAISED']._serialized_end=3062
+  _globals['_PROGRESSREPORTED']._serialized_start=3065
+  _globals['_PROGRESSREPORTED']._serialized_end=3204
+  _globals['_CHECKPOINTSAVED']._serialized_start=3206
+  _globals['_CHECKPOINTSAVED']._serialized_end=3285
+  _globals['_TOKENCHUNK']._serialized_start=3287
+  _globals['_TOKENCHUNK']._serialized_end=3347
+  _globals['_CHECKPOINT']._serialized_start=3350
+  _globals['_CHECKPOINT']._serialized_end=3558
+  _globals['_WORKFLOW']._serialized_start=3561
+  _globals['_WORKFLOW']._serialized_end=3811
 # @@protoc_insertion_point(module_scope)

@@ -50,7 +50,7 @@ PAYLOAD_FORMAT_JSON: PayloadFormat
 PAYLOAD_FORMAT_JSON_TEXT: PayloadFormat
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "workflow", "thread_id", "state", "labels", "priority", "input", "output", "error", "interrupts", "progress", "attempt", "max_attempts", "checkpoint_id", "latest_sequence", "create_time", "scheduled_time", "start_time", "update_time", "end_time", "expire_time", "etag", "workflow_revision", "failed_attempts", "next_steps", "next_attempt_time")
+    __slots__ = ("job_id", "workflow", "thread_id", "state", "labels", "priority", "input", "output", "error", "interrupts", "progress", "attempt", "max_attempts", "checkpoint_id", "latest_sequence", "create_time", "scheduled_time", "start_time", "update_time", "end_time", "expire_time", "etag", "workflow_revision", "failed_attempts", "next_steps", "next_attempt_time", "concurrency_key")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class Job(_message.Message):
     FAILED_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_STEPS_FIELD_NUMBER: _ClassVar[int]
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     workflow: str
     thread_id: str
@@ -110,7 +111,8 @@ class Job(_message.Message):
     failed_attempts: int
     next_steps: _containers.RepeatedScalarFieldContainer[str]
     next_attempt_time: _timestamp_pb2.Timestamp
-    def __init__(self, job_id: _Optional[str] = ..., workflow: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., input: _Optional[_Union[Payload, _Mapping]] = ..., output: _Optional[_Union[Payload, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., interrupts: _Optional[_Iterable[_Union[Interrupt, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., checkpoint_id: _Optional[str] = ..., latest_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., workflow_revision: _Optional[str] = ..., failed_attempts: _Optional[int] = ..., next_steps: _Optional[_Iterable[str]] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    concurrency_key: str
+    def __init__(self, job_id: _Optional[str] = ..., workflow: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., input: _Optional[_Union[Payload, _Mapping]] = ..., output: _Optional[_Union[Payload, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., interrupts: _Optional[_Iterable[_Union[Interrupt, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., checkpoint_id: _Optional[str] = ..., latest_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., workflow_revision: _Optional[str] = ..., failed_attempts: _Optional[int] = ..., next_steps: _Optional[_Iterable[str]] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency_key: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("fraction", "active_steps", "completed_steps", "estimated_total_steps", "elapsed", "estimated_remaining", "message")
@@ -318,7 +320,7 @@ class Checkpoint(_message.Message):
     def __init__(self, checkpoint_id: _Optional[str] = ..., parent_checkpoint_id: _Optional[str] = ..., superstep: _Optional[int] = ..., source: _Optional[str] = ..., next_steps: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., values: _Optional[_Union[Payload, _Mapping]] = ...) -> None: ...
 
 class Workflow(_message.Message):
-    __slots__ = ("name", "description", "revision", "input_schema", "output_schema", "steps", "mermaid")
+    __slots__ = ("name", "description", "revision", "input_schema", "output_schema", "steps", "mermaid", "max_running_jobs", "max_running_jobs_per_key")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +328,8 @@ class Workflow(_message.Message):
     OUTPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     MERMAID_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNNING_JOBS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNNING_JOBS_PER_KEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     revision: str
@@ -333,4 +337,6 @@ class Workflow(_message.Message):
     output_schema: _struct_pb2.Struct
     steps: _containers.RepeatedScalarFieldContainer[str]
     mermaid: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., revision: _Optional[str] = ..., input_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., steps: _Optional[_Iterable[str]] = ..., mermaid: _Optional[str] = ...) -> None: ...
+    max_running_jobs: int
+    max_running_jobs_per_key: int
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., revision: _Optional[str] = ..., input_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., steps: _Optional[_Iterable[str]] = ..., mermaid: _Optional[str] = ..., max_running_jobs: _Optional[int] = ..., max_running_jobs_per_key: _Optional[int] = ...) -> None: ...

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("workflow", "input", "job_id", "request_id", "thread_id", "labels", "scheduled_time", "priority", "execution_timeout", "retry_policy", "fork_from", "retention", "interrupt_before", "interrupt_after", "context", "step_limit")
+    __slots__ = ("workflow", "input", "job_id", "request_id", "thread_id", "labels", "scheduled_time", "priority", "execution_timeout", "retry_policy", "fork_from", "retention", "interrupt_before", "interrupt_after", "context", "step_limit", "concurrency_key")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class SubmitJobRequest(_message.Message):
     INTERRUPT_AFTER_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     STEP_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     workflow: str
     input: _job_pb2.Payload
     job_id: str
@@ -52,7 +53,8 @@ class SubmitJobRequest(_message.Message):
     interrupt_after: _containers.RepeatedScalarFieldContainer[str]
     context: _job_pb2.Payload
     step_limit: int
-    def __init__(self, workflow: _Optional[str] = ..., input: _Optional[_Union[_job_pb2.Payload, _Mapping]] = ..., job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., priority: _Optional[int] = ..., execution_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[_job_pb2.RetryPolicy, _Mapping]] = ..., fork_from: _Optional[_Union[CheckpointRef, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interrupt_before: _Optional[_Iterable[str]] = ..., interrupt_after: _Optional[_Iterable[str]] = ..., context: _Optional[_Union[_job_pb2.Payload, _Mapping]] = ..., step_limit: _Optional[int] = ...) -> None: ...
+    concurrency_key: str
+    def __init__(self, workflow: _Optional[str] = ..., input: _Optional[_Union[_job_pb2.Payload, _Mapping]] = ..., job_id: _Optional[str] = ..., request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., scheduled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., priority: _Optional[int] = ..., execution_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[_job_pb2.RetryPolicy, _Mapping]] = ..., fork_from: _Optional[_Union[CheckpointRef, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interrupt_before: _Optional[_Iterable[str]] = ..., interrupt_after: _Optional[_Iterable[str]] = ..., context: _Optional[_Union[_job_pb2.Payload, _Mapping]] = ..., step_limit: _Optional[int] = ..., concurrency_key: _Optional[str] = ...) -> None: ...
 
 class CheckpointRef(_message.Message):
     __slots__ = ("job_id", "checkpoint_id")

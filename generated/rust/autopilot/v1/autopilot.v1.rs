@@ -182,6 +182,9 @@ pub struct Job {
     /// When the next attempt begins, while the job waits for a retry.
     #[prost(message, optional, tag="26")]
     pub next_attempt_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// See SubmitJobRequest. Empty: the job has none.
+    #[prost(string, tag="27")]
+    pub concurrency_key: ::prost::alloc::string::String,
 }
 /// How far a job is.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -456,6 +459,14 @@ pub struct Workflow {
     /// The graph as a Mermaid diagram.
     #[prost(string, tag="7")]
     pub mermaid: ::prost::alloc::string::String,
+    /// Jobs of the workflow that run at once, of all tenants together; more wait as
+    /// PENDING. 0: no limit.
+    #[prost(int32, tag="8")]
+    pub max_running_jobs: i32,
+    /// The same for a tenant's jobs with the same `concurrency_key`. 0: no limit,
+    /// and no job may have a key.
+    #[prost(int32, tag="9")]
+    pub max_running_jobs_per_key: i32,
 }
 ///                  Cancel                  Resume
 ///    PENDING ────────────────▶ CANCELLED ─────────▶ PENDING
@@ -469,7 +480,8 @@ pub struct Workflow {
 #[repr(i32)]
 pub enum JobState {
     Unspecified = 0,
-    /// Waits for a worker, for `scheduled_time`, or for the next attempt.
+    /// Waits for a worker, for `scheduled_time`, for the next attempt, or until as
+    /// few jobs run as the workflow's limits say.
     Pending = 1,
     Running = 2,
     /// Waits for Resume with answers to `interrupts`.
@@ -632,6 +644,12 @@ pub struct SubmitJobRequest {
     /// Supersteps an attempt may take (LangGraph's recursion_limit).
     #[prost(int32, tag="16")]
     pub step_limit: i32,
+    /// At most Workflow.max_running_jobs_per_key jobs with the same key run at
+    /// once, the others wait as PENDING. 1-128 characters; another workflow's or
+    /// tenant's keys are other keys. Not for workflows without such a limit. Empty
+    /// with `fork_from`: the key of that job.
+    #[prost(string, tag="17")]
+    pub concurrency_key: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckpointRef {
