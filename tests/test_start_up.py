@@ -294,6 +294,23 @@ def test_a_retry_policy_says_what_is_wrong(place: Place, policy: object, why: st
     assert str(refused.value).endswith(f"graph 'mine': retry_policy{why}")
 
 
+@pytest.mark.parametrize(
+    ("concurrency", "why"),
+    [
+        ({"jobs": 0}, ".jobs is 0: must be a whole number from 1 to 1,000,000"),
+        ({"per_key": 1.0}, ".per_key is 1.0: must be a whole number from 1 to 1,000,000"),
+        ({"per_key": True}, ".per_key is True: must be a whole number from 1 to 1,000,000"),
+        ({"per_key": 10**7}, ".per_key is 10000000: must be a whole number from 1 to 1,000,000"),
+        ({"jobs": None}, ".jobs is None: must be a whole number from 1 to 1,000,000"),
+        ({"per_user": 1}, ": there is no 'per_user'; there are jobs, per_key"),
+        (3, ": must be an object with jobs, per_key"),
+    ],
+)
+def test_limits_of_concurrency_say_what_is_wrong(place: Place, concurrency: object, why: str) -> None:
+    place.configure({"mine": {"path": f"{HELLO}:graph", "concurrency": concurrency}})
+    assert place.refused() == f"langgraph.json: graph 'mine': concurrency{why}"
+
+
 @pytest.mark.parametrize("item", ["nopkgxyz", "nopkgxyz[extra]>=1,<2", "nopkgxyz @ git@host:x", "no/folder"])
 def test_a_package_that_is_not_installed(place: Place, item: str) -> None:
     place.configure({"mine": f"{HELLO}:graph"}, dependencies=[item])

@@ -102,7 +102,9 @@ class World:
             await self.api.checkpoint(claim, "c1")
             await self.api.checkpoint(claim, "c2", 2)
             await self.api.end(claim)
-        await self.owner.submit(job_id="victim-run", request_id="victim-r3", thread_id="victim-t2")
+        await self.owner.submit(
+            job_id="victim-run", request_id="victim-r3", thread_id="victim-t2", concurrency_key="victim-k"
+        )
         await self.api.step(await self.api.claim())
         for name in ("victim-ask", "victim-end", "victim-run"):
             self.etags[name] = (await self.owner.get(name)).etag
@@ -345,6 +347,15 @@ async def fork(world: World, who: str) -> Any:
 @tries
 async def fork_from_its_checkpoint(world: World, who: str) -> Any:
     return await world.other.submit(fork_from={"job_id": f"{who}-end", "checkpoint_id": "c1"})
+
+
+@tries
+async def take_its_key(world: World, who: str) -> Any:
+    """The key is full where it is the first tenant's."""
+    submitted = await world.other.submit(concurrency_key=f"{who}-k")
+    # Which there is.
+    await world.api.claim()
+    return submitted
 
 
 # --- what it gets ---

@@ -16,7 +16,7 @@ from autopilot_server.api.server import ApiServer
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.events import Event, StepFinished
-from autopilot_server.jobs.job import SECOND, Interrupt, Job, Json, Progress, Workflow
+from autopilot_server.jobs.job import SECOND, Concurrency, Interrupt, Job, Json, Progress, Workflow
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
 from autopilot_server.storage import open_store
@@ -53,7 +53,9 @@ WORKFLOW = Workflow(
     steps=("a", "b/inner"),
     mermaid="graph TD;",
     longest_path=2,
+    concurrency=Concurrency(jobs=100, per_key=1),
 )
+OTHER = replace(WORKFLOW, name="other", context_schema=None, concurrency=Concurrency())
 
 
 class Api:
@@ -74,7 +76,7 @@ class Api:
         self.values: dict[str, Json] = {}
 
     async def start(self) -> None:
-        await self.store.workflows_publish([WORKFLOW, replace(WORKFLOW, name="other", context_schema=None)])
+        await self.store.workflows_publish([WORKFLOW, OTHER])
         self.server = ApiServer(
             observer=Observer(),
             tracer=Tracer(),

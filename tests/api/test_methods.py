@@ -38,6 +38,7 @@ async def test_a_submitted_job_has_what_was_asked_for(api: Api) -> None:
         interrupt_after=["a", "b"],
         context=payload('{"tone": "dry"}'),
         step_limit=12,
+        concurrency_key="my customer",
     )
     assert job.state == job_pb2.JOB_STATE_PENDING
     found = await api.get("my-job", payload_format=TEXT)
@@ -46,6 +47,7 @@ async def test_a_submitted_job_has_what_was_asked_for(api: Api) -> None:
     assert dict(found.labels) == {"team": "blue", "a/b": ""}
     assert found.scheduled_time.seconds == 4_000_000_000
     assert found.latest_sequence == 1
+    assert found.concurrency_key == "my customer"
     stored = api.store.job_get("my-job", payloads=True)
     assert stored is not None
     assert stored.spec.context == '{"tone":"dry"}'
@@ -84,6 +86,9 @@ async def test_a_repeated_request_gives_the_job_as_it_is_now(api: Api) -> None:
     refused = await api.refused(api.stub.SubmitJob(request))
     assert (refused.reason, refused.metadata) == ("REQUEST_ID_REUSED", {"request_id": "r"})
     request.priority = 0
+    request.concurrency_key = "k"
+    assert (await api.refused(api.stub.SubmitJob(request))).reason == "REQUEST_ID_REUSED"
+    request.concurrency_key = ""
     # The contract's policy instead of the workflow's.
     request.retry_policy.SetInParent()
     assert (await api.refused(api.stub.SubmitJob(request))).reason == "REQUEST_ID_REUSED"
@@ -341,12 +346,14 @@ async def test_delete_and_prune(api: Api) -> None:
 async def test_list_workflows(api: Api) -> None:
     request = job_service_pb2.ListWorkflowsRequest(page_size=1)
     page = await api.stub.ListWorkflows(request)
-    assert [w.name for w in page.workflows] == ["other"]
+    (other,) = page.workflows
+    assert (other.name, other.max_running_jobs, other.max_running_jobs_per_key) == ("other", 0, 0)
     request.page_token = page.next_page_token
     (workflow,) = (await api.stub.ListWorkflows(request)).workflows
     assert (workflow.name, workflow.revision, workflow.mermaid) == ("w", "r1", "graph TD;")
     assert workflow.input_schema["required"] == ["n"]
     assert list(workflow.steps) == ["a", "b/inner"]
+    assert (workflow.max_running_jobs, workflow.max_running_jobs_per_key) == (100, 1)
 
 
 async def test_health_and_draining(api: Api) -> None:

@@ -16,7 +16,7 @@ from autopilot_server.api.schema_check import SchemaChecks
 from autopilot_server.engine.values import to_json
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.jobs.job import Job, Workflow
+from autopilot_server.jobs.job import Concurrency, Job, Workflow
 from autopilot_server.jobs.states import JobState
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -221,6 +221,8 @@ def test_clients_are_told_what_the_file_says(kinds: Registry) -> None:
     package = descriptor(kinds, "package")
     assert package.description == "Reviews a text."
     assert (package.retry_policy.max_attempts, package.retry_policy.initial_backoff) == (5, 250_000)
+    assert package.concurrency == Concurrency(jobs=7, per_key=2)
+    assert descriptor(kinds, "narrow").concurrency == Concurrency()
     assert package.steps == ("review",)
     assert "review" in package.mermaid
     assert json.loads(package.output_schema)["properties"] == {"text": {"type": "string"}}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from autopilot_server.doorbell import Doorbell, News
 from autopilot_server.jobs.events import Event
-from autopilot_server.jobs.job import SECOND, JobSpec, Micros
+from autopilot_server.jobs.job import SECOND, Concurrency, JobSpec, Micros, Workflow
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage import open_store
 from autopilot_server.storage.keys import Key
@@ -101,6 +101,9 @@ class Box:
     def submit(self, job_id: str = "j", **fields: Any) -> Submitted:
         return self.store.job_submit(self.submission(job_id, **fields)).result()
 
+    def publish(self, *workflows: Workflow) -> None:
+        self.store.workflows_publish(workflows).result()
+
     def claim(self, limit: int = 1) -> Claim:
         (claim,) = self.claims(limit)
         return claim
@@ -128,6 +131,21 @@ class Box:
         assert page is not None
         assert [event.sequence for event in page.events] == list(range(1, page.latest_sequence + 1))
         return [event.body.decode() for event in page.events]
+
+
+def workflow(name: str = "w", **limits: int | None) -> Workflow:
+    return Workflow(
+        name=name,
+        description="",
+        revision="r1",
+        input_schema="{}",
+        output_schema="{}",
+        context_schema=None,
+        steps=(),
+        mermaid="",
+        longest_path=0,
+        concurrency=Concurrency(**limits),
+    )
 
 
 def row(thread_id: str, checkpoint_id: str, ns: str = "", parent: str | None = None, **metadata: Any) -> CheckpointRow:

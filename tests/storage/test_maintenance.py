@@ -195,6 +195,10 @@ BREAKS = {
         "UPDATE jobs SET questions = 1 WHERE job_id = 'j'",
         "INSERT INTO answers VALUES ('j', 'nobody asked', '1')",
     ),
+    "turns": (
+        "UPDATE jobs SET concurrency_key = 'k', held = 1 WHERE job_id = 'j'",
+        "UPDATE jobs SET concurrency_key = 'k'",
+    ),
     "orphans": (
         "INSERT INTO events VALUES ('gone', 1, x'00', 0)",
         "INSERT INTO payloads VALUES ('gone', NULL, NULL, NULL)",

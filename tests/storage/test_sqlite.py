@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,12 @@ from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.lock import InUseError, ServerLock
 from autopilot_server.storage.sqlite.writer import Writer
-from autopilot_server.storage.store import RunUpdate
+from autopilot_server.storage.store import Resumption, RunUpdate
 from autopilot_server.storage.transaction import Transaction
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from tests.storage.conftest import Box, put, row
+from tests.storage.conftest import Box, put, row, workflow
 
 
 def database(box: Box) -> Path:
@@ -337,3 +338,66 @@ def test_space_is_given_back(box: Box) -> None:
     box.store.close()
     assert database(box).stat().st_size < 500_000
     box.open()
+
+
+class Instructions:
+    """Counts what SQLite's machine does in the writer and for readers: the same each time, however fast the machine."""
+
+    def __init__(self, box: Box) -> None:
+        self.box, self.count = box, 0
+        self._watch(box.store._writer._connection)  # type: ignore[attr-defined]
+        box.store._readers.read(lambda reading: self._watch(reading._connection))  # type: ignore[attr-defined]
+
+    def _watch(self, connection: sqlite3.Connection) -> None:
+        connection.set_progress_handler(self._step, 10)
+
+    def _step(self) -> None:
+        self.count += 10
+
+    def of(self, what: Callable[[], object]) -> int:
+        before = self.count
+        what()
+        return self.count - before
+
+
+def wait_in_vain(box: Box, count: int) -> None:
+    """Jobs that nobody may claim, before one that may be claimed: of a full key, and of a full workflow."""
+    box.publish(workflow("w", per_key=1), workflow("x", jobs=1))
+    fields = [{"workflow": "w", "concurrency_key": "k"}, {"workflow": "x"}]
+    box.end(box.running("asked", concurrency_key="k"), JobState.INTERRUPTED, interrupts=())
+    for kind in fields:
+        box.submit(f"{kind['workflow']}", **kind)
+    assert len(box.claims(2, "w", "x")) == 2
+    for number in range(count):
+        for kind in fields:
+            kind = {"priority": 9 * (number % 2), "unfinished_limit": 10 * count} | kind
+            box.store.job_submit(box.submission(f"{kind['workflow']}-{number}", **kind))
+    box.submit("other", unfinished_limit=10 * count)
+
+
+def test_jobs_that_no_limit_lets_run_cost_claims_nothing(box: Box, tmp_path: Path) -> None:
+    """A claim looks at no more of the index, and nor does what comes to a full key or leaves one."""
+    costs: dict[int, dict[str, int]] = {}
+    for count in (50, 2000):
+        crowd = Box(f"sqlite:///{tmp_path}/{count}.db", box.sealer)
+        wait_in_vain(crowd, count)
+        cost = Instructions(crowd)
+        claim = partial(crowd.claims, 16, "w", "x")
+        costs[count] = {
+            "a claim": cost.of(claim),
+            "a claim of nothing": cost.of(claim),
+            "when there is something": cost.of(lambda c=crowd: c.store.next_runnable_time({"w": "r", "x": "r"})),
+            "since when": cost.of(crowd.store.oldest_ready_time),
+            "one more": cost.of(lambda c=crowd: c.store.job_resume(Resumption(job_id="asked")).result()),
+            "a place": cost.of(lambda c=crowd: c.store.job_cancel("w", reason="", etag="", grace_period=0).result()),
+            "another place": cost.of(
+                lambda c=crowd: c.store.job_cancel("x", reason="", etag="", grace_period=0).result()
+            ),
+            "a claim of both": cost.of(claim),
+        }
+        assert {crowd.job(name).state for name in ("other", "w-1", "x-1")} == {JobState.RUNNING}
+        crowd.store.close()
+    few, many = costs.values()
+    assert all(few.values()), few
+    # As deep as the tree of the index, which grows by a level.
+    assert not {name: (few[name], many[name]) for name in few if many[name] > 1.3 * few[name] + 100}

@@ -104,6 +104,7 @@ def job(value: Job, write: PayloadWriter) -> job_pb2.Job:
         workflow_revision=value.workflow_revision,
         failed_attempts=value.failed_attempts,
         next_attempt_time=optional_timestamp(value.next_attempt_time),
+        concurrency_key=public(spec.concurrency_key),
     )
     if value.state not in OWNED:
         message.next_steps.extend(value.next_steps)
@@ -133,6 +134,8 @@ def workflow(value: Workflow) -> job_pb2.Workflow:
         output_schema=struct(value.output_schema),
         steps=value.steps,
         mermaid=value.mermaid,
+        max_running_jobs=value.concurrency.jobs or 0,
+        max_running_jobs_per_key=value.concurrency.per_key or 0,
     )
 
 

@@ -60,12 +60,14 @@ class RequestReader:
         request_id = checks.id(request.request_id, "request_id")
         checks.refuse()
         given = replace(spec, retry_policy=RetryPolicy())
+        # Not told by the spec's text.
+        key = f" key {spec.concurrency_key!r} ".encode() if spec.concurrency_key else b""
         # An empty policy asks for the contract's defaults, none for the workflow's.
         policy = b"given" + request.retry_policy.SerializeToString(deterministic=True)
         return Submission(
             spec=spec,
             request_id=request_id,
-            request_digest=_digest(given, policy if request.HasField("retry_policy") else b""),
+            request_digest=_digest(given, key + (policy if request.HasField("retry_policy") else b"")),
             unfinished_limit=self._settings.unfinished_jobs,
             tenant_unfinished_limit=self._settings.tenant_unfinished_jobs or None,
             # Of a job that is forked from no more is asked than that it may be seen.
@@ -90,6 +92,7 @@ class RequestReader:
             interrupt_before=checks.steps(request.interrupt_before, "interrupt_before", steps),
             interrupt_after=checks.steps(request.interrupt_after, "interrupt_after", steps),
             step_limit=checks.number(request.step_limit, "step_limit", 0, MOST_SUPERSTEPS) or None,
+            concurrency_key=_concurrency_key(checks, request, workflow),
         )
 
     def _input(
@@ -297,6 +300,13 @@ def _retry_policy(checks: Checks, request: job_service_pb2.SubmitJobRequest, wor
         max_backoff=spans.get("max_backoff", default.max_backoff),
         backoff_multiplier=multiplier or default.backoff_multiplier,
     )
+
+
+def _concurrency_key(checks: Checks, request: job_service_pb2.SubmitJobRequest, workflow: Workflow | None) -> str:
+    key = checks.id(request.concurrency_key, "concurrency_key")
+    if key and workflow is not None and workflow.concurrency.per_key is None:
+        checks.add("concurrency_key", "the workflow has no limit of running jobs per key")
+    return key
 
 
 def _fork_from(checks: Checks, request: job_service_pb2.SubmitJobRequest) -> CheckpointRef | None:

@@ -13,7 +13,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.jobs.job import SECOND, Isolation, RetryPolicy
+from autopilot_server.jobs.job import SECOND, Concurrency, Isolation, RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ _REFUSED = {
 # With the least that each may be. A process that has loaded LangGraph needs some 300 MB of addresses.
 _ISOLATION_LIMITS = {"memory_bytes": 512 << 20, "cpu_seconds": 1}
 
+_CONCURRENCY_FIELDS = {"jobs", "per_key"}
+
 _RETRY_FIELDS = {"max_attempts", "initial_backoff_seconds", "max_backoff_seconds", "backoff_multiplier"}
 
 
@@ -47,6 +49,7 @@ class GraphEntry:
     description: str = ""
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     isolation: Isolation | None = None
+    concurrency: Concurrency = field(default_factory=Concurrency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,7 @@ def _entry(path: Path, name: str, value: Any) -> GraphEntry:
     if not NAME.fullmatch(name):
         raise StartupError(f"{path}: graph name {name!r}: use 1 to 100 of the characters a-z A-Z 0-9 . _ -")
     options = value if isinstance(value, dict) else {"path": value}
-    unknown = sorted(options.keys() - {"path", "description", "retry_policy", "isolation"})
+    unknown = sorted(options.keys() - {"path", "description", "retry_policy", "isolation", "concurrency"})
     if unknown:
         log.warning("%s: graph %s: these keys are ignored: %s", path, name, ", ".join(unknown))
     target = options.get("path")
@@ -124,6 +127,7 @@ def _entry(path: Path, name: str, value: Any) -> GraphEntry:
         description=description,
         retry_policy=_retry_policy(path, name, options.get("retry_policy", {})),
         isolation=_isolation(f"{path}: graph {name!r}: isolation", options.get("isolation", "shared")),
+        concurrency=_concurrency(path, name, options.get("concurrency", {})),
     )
 
 
@@ -166,6 +170,19 @@ def _isolation(where: str, value: Any) -> Isolation | None:
     if limits:
         raise StartupError(f"{where}: workers that jobs share have no limits of one workflow's")
     return None
+
+
+def _concurrency(path: Path, name: str, value: Any) -> Concurrency:
+    """Our extension: how many of the workflow's jobs run at once."""
+    where = f"{path}: graph {name!r}: concurrency"
+    if not isinstance(value, dict):
+        raise StartupError(f"{where}: must be an object with {', '.join(sorted(_CONCURRENCY_FIELDS))}")
+    for key, number in value.items():
+        if key not in _CONCURRENCY_FIELDS:
+            raise StartupError(f"{where}: there is no {key!r}; there are {', '.join(sorted(_CONCURRENCY_FIELDS))}")
+        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 10**6:
+            raise StartupError(f"{where}.{key} is {number!r:.50}: must be a whole number from 1 to 1,000,000")
+    return Concurrency(jobs=value.get("jobs"), per_key=value.get("per_key"))
 
 
 def _environment(path: Path, folder: Path, value: Any) -> dict[str, str]:

@@ -284,6 +284,7 @@ def _described(
         longest_path=outline.longest_path(shown),
         retry_policy=entry.retry_policy,
         isolation=entry.isolation,
+        concurrency=entry.concurrency,
         keeps_history=any(isinstance(channel, DeltaChannel) for channel in shown.channels.values()),
     )
     return LoadedWorkflow(descriptor, graph, factory, input_type)

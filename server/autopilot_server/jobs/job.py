@@ -89,6 +89,16 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many jobs of a workflow run at once, whoever runs them. None: any number."""
+
+    jobs: int | None = None
+    """All tenants together."""
+    per_key: int | None = None
+    """Of a tenant's jobs with the same concurrency_key. None: a job may have no key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupt:
     """A question that a workflow asked with LangGraph's `interrupt()`."""
 
@@ -159,6 +169,9 @@ class JobSpec:
     interrupt_before: tuple[str, ...] = ()
     interrupt_after: tuple[str, ...] = ()
     step_limit: int | None = None
+    # No part of the text that digests of requests are made of: those from before there were keys stay as they are.
+    concurrency_key: str = field(default="", repr=False)
+    """Scoped by the tenant. Empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +262,7 @@ class Workflow:
     longest_path: int
     """Steps on the graph's longest path without repetition; a first guess at how many a job takes. 0: not known."""
     retry_policy: RetryPolicy = RetryPolicy()
+    concurrency: Concurrency = Concurrency()
     keeps_history: bool = False
     """True when a checkpoint cannot be read without its ancestors (LangGraph's DeltaChannel)."""
     isolation: Isolation | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from autopilot_server.jobs.job import SECOND, Micros
 from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.transaction import Transaction
+from autopilot_server.storage.turns import give_all_turns
 
 # Both clocks are read one after the other, and a thread may be held up in between. A step that is smaller is found with
 # those that follow it.
@@ -71,3 +72,4 @@ def shift_spans(transaction: Transaction, step: Micros, now: Micros) -> None:
     by = {"step": step, "now": now}
     transaction.execute(SQL.job_shift_spans, by)
     transaction.execute(SQL.run_shift_spans, by)
+    give_all_turns(transaction)

@@ -16,6 +16,8 @@ class Source:
     thread_id: str
     checkpoint_id: str
     with_ancestors: bool
+    concurrency_key: str
+    """The job's that is forked: of the new one, unless it has one of its own."""
 
 
 def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: str) -> dict[str, Any]:

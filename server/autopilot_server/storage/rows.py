@@ -8,6 +8,7 @@ from autopilot_server.jobs.errors import SealBrokenError
 from autopilot_server.jobs.job import (
     Checkpoint,
     CheckpointRef,
+    Concurrency,
     Interrupt,
     Isolation,
     Job,
@@ -200,6 +201,7 @@ def load_spec(row: Row, payload: Row | None) -> JobSpec:
         interrupt_before=tuple(json.loads(row["interrupt_before"])),
         interrupt_after=tuple(json.loads(row["interrupt_after"])),
         step_limit=row["step_limit"],
+        concurrency_key=row["concurrency_key"],
     )
 
 
@@ -251,6 +253,7 @@ def new_job_row(submission: Submission, thread_id: str, create_time: Micros, now
         "interrupt_before": dumps(spec.interrupt_before),
         "interrupt_after": dumps(spec.interrupt_after),
         "step_limit": spec.step_limit,
+        "concurrency_key": spec.concurrency_key,
         "request_id": submission.request_id,
         "request_digest": submission.request_digest,
         "create_time": create_time,
@@ -284,6 +287,8 @@ def new_job_row(submission: Submission, thread_id: str, create_time: Micros, now
         "elapsed": 0,
         "budget_spent": 0,
         "trace": dump_trace(JobTrace(parent=submission.trace)),
+        # Until it is found to be its turn.
+        "held": int(bool(spec.concurrency_key)),
     }
 
 
@@ -361,5 +366,6 @@ def load_workflow(text: str) -> Workflow:
     fields = json.loads(text)
     fields["steps"] = tuple(fields["steps"])
     fields["retry_policy"] = RetryPolicy(**fields["retry_policy"])
+    fields["concurrency"] = Concurrency(**fields.pop("concurrency", {}))
     isolation = fields.pop("isolation", None)
     return Workflow(**fields, isolation=None if isolation is None else Isolation(**isolation))

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from autopilot_server.jobs.errors import SealBrokenError, StaleRunError
@@ -28,11 +29,7 @@ from autopilot_server.storage.store import Claim, Fence, LostRun, Recovery, RunE
 from autopilot_server.storage.submissions import LoadJob
 from autopilot_server.storage.transaction import Row, Transaction
 from autopilot_server.storage.transitions import Mover, append, cancelled
-
-ABOVE_ALL_PRIORITIES = 10
-
-# One loss can come from another job in the same process, or from an operator. After a second one it may be the job.
-SUSPECT_LOSSES = 2
+from autopilot_server.storage.turns import runnable
 
 
 class Runs:
@@ -53,20 +50,11 @@ class Runs:
         share: Share | None,
     ) -> list[Claim]:
         """See Store.job_claim."""
-        claims: list[Claim] = []
-        wanted = {"workflows": dumps(list(workflows)), "now": transaction.now, **of_share(share)}
-        priority = ABOVE_ALL_PRIORITIES
-        while len(claims) < limit:
-            next_lower = transaction.row(SQL.job_next_priority, {"below": priority})
-            if next_lower is None or next_lower[0] is None:
-                break
-            priority = next_lower[0]
-            found = transaction.rows(
-                SQL.job_list_to_claim, wanted | {"priority": priority, "limit": limit - len(claims)}
-            )
-            taken = [self._claim(transaction, row, workflows[row["workflow"]], worker_id) for row in found]
-            claims += [claim for claim in taken if claim is not None]
-        return claims
+        taken = (
+            self._claim(transaction, row, workflows[row["workflow"]], worker_id)
+            for row in runnable(transaction, workflows, share, limit)
+        )
+        return list(islice((claim for claim in taken if claim is not None), limit))
 
     def _claim(self, transaction: Transaction, found: Row, revision: str, worker_id: str) -> Claim | None:
         """Move a job to RUNNING; on to FAILED, without a claim, when its content cannot be decrypted."""
@@ -273,15 +261,6 @@ class Runs:
             self._mover.move(transaction, row, state, error, start_point=None)
             ended[state].append(row["job_id"])
         return Recovery(cancelled=ended[JobState.CANCELLED], failed=ended[JobState.FAILED])
-
-
-def of_share(share: Share | None) -> dict[str, Any]:
-    """A share, as the queries take it."""
-    return {
-        "apart": None if share is None else share.apart,
-        "isolated": dumps([] if share is None else sorted(share.isolated)),
-        "suspect_losses": SUSPECT_LOSSES,
-    }
 
 
 def _store_update(

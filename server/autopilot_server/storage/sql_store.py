@@ -8,7 +8,7 @@ from autopilot_server.doorbell import StoredEvent
 from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
-from autopilot_server.storage import deletion
+from autopilot_server.storage import deletion, turns
 from autopilot_server.storage.clock import SteppedClock
 from autopilot_server.storage.listing import list_rows
 from autopilot_server.storage.queries import SQL, Statement
@@ -22,7 +22,7 @@ from autopilot_server.storage.rows import (
     load_job,
     load_workflow,
 )
-from autopilot_server.storage.runs import Runs, of_share, state_of_run
+from autopilot_server.storage.runs import Runs, state_of_run
 from autopilot_server.storage.sealing import as_dict
 from autopilot_server.storage.store import (
     Admit,
@@ -192,8 +192,7 @@ class SqlStore:
         return self._writer.submit(claim)
 
     def next_runnable_time(self, workflows: Mapping[str, str], *, share: Share | None = None) -> Micros | None:
-        row = self._readers.row(SQL.job_next_ready_time, {"workflows": dumps(list(workflows)), **of_share(share)})
-        return None if row is None else row[0]
+        return self._readers.read(lambda snapshot: turns.next_ready_time(snapshot, workflows, share))
 
     def runs_of(self, worker_id: str) -> Mapping[Fence, JobState]:
         rows = self._readers.rows(SQL.run_list, {"worker_id": worker_id})
@@ -290,8 +289,7 @@ class SqlStore:
         return [JobCount(row["workflow"], JobState(row["state"]), row["jobs"]) for row in rows]
 
     def oldest_ready_time(self) -> Micros | None:
-        row = self._readers.row(SQL.job_oldest_ready, {})
-        return None if row is None else row[0]
+        return self._readers.read(turns.oldest_ready_time)
 
     def probe(self) -> Write[None]:
         # Every batch writes its own id, and is durable with it.
@@ -334,3 +332,4 @@ def _publish(transaction: Transaction, workflows: Sequence[Workflow]) -> None:
     transaction.execute(SQL.workflow_delete_all)
     for workflow in workflows:
         transaction.execute(SQL.workflow_insert, {"name": workflow.name, "descriptor": dump_workflow(workflow)})
+    turns.set_limits(transaction, workflows)

@@ -371,7 +371,7 @@ class Store(Protocol):
 
         With fork_from the checkpoint is copied under the new job's own thread, with the pending writes (but answers)
         of it and of its subgraphs' checkpoints, and becomes the job's `checkpoint_id`; `keeps_history` workflows get
-        its ancestors too.
+        its ancestors too. Without a concurrency_key of its own the job gets the source's.
         """
         ...
 
@@ -464,11 +464,17 @@ class Store(Protocol):
         a fresh run token and span id, a StateChanged event. Runnable: scheduled_time and next_attempt_time have come.
         `share`: only those; None: all.
         Order: priority, the greatest first, then the time since when the job is runnable, then job_id. No job is ever
-        claimed by two."""
+        claimed by two.
+
+        No more jobs of a workflow, and of a tenant with one concurrency_key, are RUNNING or CANCELLING afterwards than
+        the workflow's published limits say; those that have no place are passed over, and are the first once there is
+        one. The cost does not grow with how many wait. A commit after which there is a place for a job that waited for
+        one rings for that job, as PENDING."""
         ...
 
     def next_runnable_time(self, workflows: Mapping[str, str], *, share: Share | None = None) -> Micros | None:
-        """When the next PENDING job of these workflows becomes runnable; a time in the past when one is already.
+        """When the next PENDING job of these workflows becomes runnable that no limit keeps waiting; a time in the past
+        when one is already.
         `share` as in job_claim."""
         ...
 
@@ -535,7 +541,8 @@ class Store(Protocol):
     # Workflows
 
     def workflows_publish(self, workflows: Sequence[Workflow]) -> Write[None]:
-        """Replace the workflows that can be run here."""
+        """Replace the workflows that can be run here. Their limits hold from the next claim on; what runs already
+        goes on."""
         ...
 
     def workflow_get(self, name: str) -> Workflow | None:
@@ -561,8 +568,8 @@ class Store(Protocol):
         ...
 
     def oldest_ready_time(self) -> Micros | None:
-        """Since when the PENDING job is runnable that waits the longest, whatever its workflow; it may be a time to
-        come. None when nothing is PENDING."""
+        """Since when the PENDING job is runnable that waits the longest, whatever its workflow, but for those that a
+        limit keeps waiting; it may be a time to come. None when there is none."""
         ...
 
     def probe(self) -> Write[None]:

@@ -101,6 +101,8 @@ class Submissions:
         transaction.lock_thread(thread_id)
         _check_thread_free(transaction, thread_id)
         _check_room(transaction, tenant_of(spec.job_id), submission)
+        if fork is not None and not spec.concurrency_key:
+            submission = replace(submission, spec=replace(spec, concurrency_key=fork.concurrency_key))
         row = new_job_row(submission, thread_id, self._create_time(transaction.now), transaction.now)
         if fork is not None:
             row |= forks.copy(transaction, fork, to_thread=thread_id, to_job=spec.job_id)
@@ -133,7 +135,7 @@ class Submissions:
         _check_checkpoint(transaction, spec.fork_from.job_id, checkpoint_id)
         stored = transaction.row(SQL.workflow_get, {"name": spec.workflow})
         keeps_history = stored is not None and load_workflow(stored["descriptor"]).keeps_history
-        return forks.Source(source["thread_id"], checkpoint_id, keeps_history)
+        return forks.Source(source["thread_id"], checkpoint_id, keeps_history, source["concurrency_key"])
 
     # --- cancel ---
 

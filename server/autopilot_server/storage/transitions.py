@@ -14,6 +14,7 @@ from autopilot_server.storage.rows import dump_error, dump_progress, elapsed, lo
 from autopilot_server.storage.sealing import as_dict
 from autopilot_server.storage.store import EncodeEvent, EventDraft, JobMove
 from autopilot_server.storage.transaction import Row, Transaction
+from autopilot_server.storage.turns import job_moved
 
 
 class Mover:
@@ -60,11 +61,13 @@ class Mover:
         moved |= changes
         transaction.change_one(SQL.job_move, moved | {"from_state": from_state, "from_version": row["version"]})
         self._tell(transaction, moved, StateChanged(from_state, to_state, error))
+        job_moved(transaction, moved, from_state)
         return moved
 
     def created(self, transaction: Transaction, row: dict[str, Any]) -> None:
         """Tell of a job that was just inserted."""
         self._tell(transaction, row, StateChanged(None, JobState.PENDING))
+        job_moved(transaction, row, None)
 
     def _tell(self, transaction: Transaction, row: Row, kind: StateChanged) -> None:
         draft = self._encode(

@@ -179,13 +179,13 @@ BREAKS = (
         promise=3,
         name="a-move-is-told-twice",
         file=f"{STORAGE}/transitions.py",
-        old="        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        return moved\n",
+        old="        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        job_moved(",
         new="        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n"
         '        moved["latest_sequence"] += 1\n'
         "        from autopilot_server.storage.queries import Statement\n"
         '        one_more = "UPDATE jobs SET latest_sequence = latest_sequence + 1 WHERE job_id = :job_id"\n'
         '        transaction.execute(Statement.common(one_more), {"job_id": row["job_id"]})\n'
-        "        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        return moved\n",
+        "        self._tell(transaction, moved, StateChanged(from_state, to_state, error))\n        job_moved(",
         tests=(f"{PROMISE_TESTS}::test_steps_at_least_once_transitions_exactly_once",),
     ),
     # --- 4 ---

@@ -1,8 +1,5 @@
-SELECT ready_time FROM jobs INDEXED BY jobs_by_readiness
-WHERE state = 1 AND workflow IN (SELECT value FROM json_each(:workflows))
-    AND (:apart IS NULL OR :apart = (
-        workflow IN (SELECT value FROM json_each(:isolated))
-        OR (losses >= :suspect_losses AND checkpoints = checkpoints_at_loss)
-    ))
-ORDER BY ready_time
-LIMIT 1
+SELECT min((
+    SELECT min(ready_time) FROM jobs INDEXED BY jobs_by_readiness
+    WHERE state = 1 AND held = 0 AND workflow = json_extract(lane.value, '$[0]') AND suspect = json_extract(lane.value, '$[1]')
+)) AS ready_time
+FROM json_each(:lanes) AS lane

@@ -17,6 +17,7 @@ from autopilot_server.storage.sqlite.snapshot import reading, require_current, s
 _FROM_BACKUP = "restore a backup (autopilot restore); of what the file still holds, a copy can be read with sqlite3"
 _RESUBMIT = "the job cannot be trusted: cancel or delete it, and submit it again"
 _CHANGED = "it was changed by something else than Autopilot: delete the job, or restore a backup (autopilot restore)"
+_RESTART = "a server gives all waiting jobs their turns anew when it starts: restart it"
 _HARMLESS = "harmless, but nothing deletes it any more: please report it with the versions that wrote this database"
 
 
@@ -37,6 +38,7 @@ INVARIANTS = (
     Invariant("state", SQL.check_state.sqlite, _RESUBMIT),
     Invariant("checkpoint", SQL.check_checkpoint.sqlite, _RESUBMIT),
     Invariant("parts", SQL.check_parts.sqlite, _RESUBMIT),
+    Invariant("turns", SQL.check_turns.sqlite, _RESTART),
     Invariant("orphans", SQL.check_orphans.sqlite, _HARMLESS),
 )
 

@@ -1,0 +1,1 @@
+INSERT INTO concurrency_limits (workflow, jobs, per_key) VALUES (:workflow, :jobs, :per_key)
