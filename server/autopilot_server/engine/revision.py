@@ -3,8 +3,8 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,18 +14,28 @@ def local_files(roots: Iterable[Path]) -> dict[str, Path]:
     them."""
     folders = [root.resolve() for root in roots]
     # Modules are many, their folders few, and to resolve a path costs system calls.
-    resolved = cache(lambda folder: Path(folder).resolve())
+    place = cache(partial(_place, folders))
     files: dict[str, Path] = {}
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
         if not name or not name.endswith(".py"):
             continue
-        file = resolved(os.path.dirname(name)) / os.path.basename(name)
-        inside = next((root for root in folders if file.is_relative_to(root)), None)
-        if inside is None or "site-packages" in file.parts or ".venv" in file.parts or not file.is_file():
+        folder, relative = place(os.path.dirname(name))
+        if relative is None:
             continue
-        files[file.relative_to(inside).as_posix()] = file
+        file = folder / os.path.basename(name)
+        if file.is_file():
+            files[(relative / file.name).as_posix()] = file
     return files
+
+
+def _place(roots: Sequence[Path], name: str) -> tuple[Path, Path | None]:
+    """Where a folder really is, and where in the project; None for what is not of it."""
+    folder = Path(name).resolve()
+    inside = next((root for root in roots if folder.is_relative_to(root)), None)
+    if inside is None or "site-packages" in folder.parts or ".venv" in folder.parts:
+        return folder, None
+    return folder, folder.relative_to(inside)
 
 
 def revision(name: str, sources: dict[str, bytes]) -> str:

@@ -20,6 +20,9 @@ from tests.waiting import wait_until
 LONG = bool(os.environ.get("AUTOPILOT_PROOF_LONG"))
 JOBS = 40
 
+# Those that come after a fault see nothing of it.
+JOBS_OF_ONE_FAULT = JOBS if LONG else 20
+
 # Calls that write which must have been refused before a fault ends, and over how long. Who waits for another's lock is
 # refused after two seconds: the batch under way waits for one, and the call's own for another.
 REFUSALS, REFUSED_SECONDS = (15, 30) if LONG else (5, 0)
@@ -47,13 +50,13 @@ class Torment:
         folder.mkdir()
         return TormentedServer(folder, config=self.config, options=OPTIONS)
 
-    def workload(self, server: TormentedServer, *, looks_into_the_database: bool = True) -> Workload:
+    def workload(self, server: TormentedServer, *, jobs: int = JOBS, looks_into_the_database: bool = True) -> Workload:
         return Workload(
             address=server.address,
             database=server.database if looks_into_the_database else None,
             folder=self.folder,
             outcomes=self._expected,
-            jobs=JOBS,
+            jobs=jobs,
             watchers=8,
             rng=self.rng,
             patience_seconds=PATIENCE_SECONDS,
@@ -61,7 +64,7 @@ class Torment:
 
     def run(self, server: TormentedServer, fault: Fault, *, payload_bytes: int = 2000) -> str:
         """The whole story of one fault. The server's log."""
-        work = self.workload(server)
+        work = self.workload(server, jobs=JOBS_OF_ONE_FAULT)
         with grpc.insecure_channel(server.address) as channel:
             health, witness = Health(channel), Witness(channel, payload_bytes=payload_bytes)
             health.wait_for(SERVING)
@@ -86,7 +89,7 @@ class Torment:
 
     def run_killed(self, server: TormentedServer, fault: Fault) -> None:
         """The story of a fault in which the server is killed: what it wrote last may be there or not."""
-        work = self.workload(server)
+        work = self.workload(server, jobs=JOBS_OF_ONE_FAULT)
         with grpc.insecure_channel(server.address) as channel:
             health, witness = Health(channel), Witness(channel, payload_bytes=2000)
             work.start()
