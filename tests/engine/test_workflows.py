@@ -653,6 +653,26 @@ BROKEN: dict[str, tuple[dict[str, str], Any, list[str]]] = {
         '{"graphs": {"mine": {"path": "m:g", "retry_policy": {"max_backoff_seconds": Infinity}}}}',
         ["retry_policy.max_backoff_seconds", "a number"],
     ),
+    **{
+        f"checkpoints to keep: {value}": (
+            {},
+            f'{{"graphs": {{"mine": {{"path": "m:g", "keep_checkpoints": {value}}}}}}}',
+            ["'mine'", "keep_checkpoints is", '"newest_when_succeeded"', '{"last": 20}'],
+        )
+        for value in ("3", '"some"', "{}", '{"last": 0}', '{"last": true}', '{"last": 1.5}', '{"last": 2, "first": 1}')
+    },
+    "a history that is needed": (
+        module(
+            "from typing import Annotated\n"
+            "from langgraph.channels.delta import DeltaChannel\n"
+            "class Log(TypedDict):\n"
+            "    log: Annotated[list, DeltaChannel(lambda old, new: [*old, *sum(new, [])])]\n"
+            "inner = StateGraph(Log).add_node('add', lambda _: {'log': [1]}).add_edge(START, 'add').compile()\n"
+            "graph = StateGraph(State).add_node('step', lambda _: inner.invoke({})).add_edge(START, 'step')"
+        ),
+        {"graphs": {"mine": {"path": "./mine.py:graph", "keep_checkpoints": {"last": 5}}}},
+        ["'mine'", "./mine.py:graph", 'keep_checkpoints must be "all"', "DeltaChannel"],
+    ),
     # Its other keys.
     "dependencies as a text": (GOOD, {"graphs": GRAPHS, "dependencies": "."}, ["dependencies", "list of texts"]),
     "a number among the dependencies": (GOOD, {"graphs": GRAPHS, "dependencies": [1]}, ["dependencies", "list of"]),

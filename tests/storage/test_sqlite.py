@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -401,3 +402,26 @@ def test_jobs_that_no_limit_lets_run_cost_claims_nothing(box: Box, tmp_path: Pat
     assert all(few.values()), few
     # As deep as the tree of the index, which grows by a level.
     assert not {name: (few[name], many[name]) for name in few if many[name] > 1.3 * few[name] + 100}
+
+
+def test_what_is_not_kept_makes_room_for_what_comes(box: Box) -> None:
+    claim = box.running()
+    for number in range(200):
+        item = replace(row("j", f"c{number:04}"), checkpoint=os.urandom(100_000))
+        box.store.run_write(claim.fence, RunUpdate(checkpoint=put(item, keep=3))).result()
+    box.store.close()
+    assert database(box).stat().st_size < 10 * 100_000
+    box.open()
+
+
+def test_deleting_writes_little(box: Box) -> None:
+    """Also where SQLite was built to write zeros over what is deleted."""
+    claim = box.running()
+    for number in range(40):
+        item = replace(row("j", f"c{number:04}"), checkpoint=os.urandom(250_000))
+        box.store.run_write(claim.fence, RunUpdate(checkpoint=put(item))).result()
+    with closing(sqlite3.connect(database(box))) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    box.end(claim, JobState.SUCCEEDED, output="1", keeps_newest=True)
+    assert len(box.store.checkpoints_list("j", limit=99, before=None)) == 1
+    assert Path(f"{database(box)}-wal").stat().st_size < 1_000_000

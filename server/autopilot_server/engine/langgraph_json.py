@@ -13,7 +13,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.jobs.job import SECOND, Concurrency, Isolation, RetryPolicy
+from autopilot_server.jobs.job import SECOND, Concurrency, Isolation, KeptCheckpoints, RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class GraphEntry:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     isolation: Isolation | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
+    kept_checkpoints: KeptCheckpoints = field(default_factory=KeptCheckpoints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,8 @@ def _entry(path: Path, name: str, value: Any) -> GraphEntry:
     if not NAME.fullmatch(name):
         raise StartupError(f"{path}: graph name {name!r}: use 1 to 100 of the characters a-z A-Z 0-9 . _ -")
     options = value if isinstance(value, dict) else {"path": value}
-    unknown = sorted(options.keys() - {"path", "description", "retry_policy", "isolation", "concurrency"})
+    known = {"path", "description", "retry_policy", "isolation", "concurrency", "keep_checkpoints"}
+    unknown = sorted(options.keys() - known)
     if unknown:
         log.warning("%s: graph %s: these keys are ignored: %s", path, name, ", ".join(unknown))
     target = options.get("path")
@@ -128,6 +130,7 @@ def _entry(path: Path, name: str, value: Any) -> GraphEntry:
         retry_policy=_retry_policy(path, name, options.get("retry_policy", {})),
         isolation=_isolation(f"{path}: graph {name!r}: isolation", options.get("isolation", "shared")),
         concurrency=_concurrency(path, name, options.get("concurrency", {})),
+        kept_checkpoints=_kept_checkpoints(path, name, options.get("keep_checkpoints", "all")),
     )
 
 
@@ -183,6 +186,21 @@ def _concurrency(path: Path, name: str, value: Any) -> Concurrency:
         if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 10**6:
             raise StartupError(f"{where}.{key} is {number!r:.50}: must be a whole number from 1 to 1,000,000")
     return Concurrency(jobs=value.get("jobs"), per_key=value.get("per_key"))
+
+
+def _kept_checkpoints(path: Path, name: str, value: Any) -> KeptCheckpoints:
+    """Our extension: which checkpoints of the workflow's jobs are kept."""
+    match value:
+        case "all":
+            return KeptCheckpoints()
+        case "newest_when_succeeded":
+            return KeptCheckpoints(newest_when_succeeded=True)
+        case {"last": int(last), **others} if not others and last is not True and 1 <= last <= 10**6:
+            return KeptCheckpoints(last=last)
+    raise StartupError(
+        f'{path}: graph {name!r}: keep_checkpoints is {value!r:.50}: must be "all", "newest_when_succeeded", or '
+        '{"last": 20}, with a number from 1 to 1,000,000'
+    )
 
 
 def _environment(path: Path, folder: Path, value: Any) -> dict[str, str]:

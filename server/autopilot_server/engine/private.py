@@ -229,6 +229,11 @@ def see_foreign_channels(graph: Pregel[Any, Any, Any, Any], checkpoint: Checkpoi
         checkpoint["versions_seen"].setdefault(INTERRUPT, {}).update(foreign)
 
 
+def reads_history(metadata: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint has the value of a DeltaChannel only together with earlier ones."""
+    return bool(metadata.get("counters_since_delta_snapshot"))
+
+
 def subgraph_paths(graph: Pregel[Any, Any, Any, Any], prefix: str = "") -> frozenset[str]:
     """Paths, as `parent/child`, of the nodes that are nothing but a subgraph: their own tasks are no steps."""
     found: set[str] = set()

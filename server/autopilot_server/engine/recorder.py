@@ -89,15 +89,21 @@ class Recorder:
         estimate: ProgressEstimate,
         describe_error: Callable[[BaseException, str], JobError],
         payload_bytes: int,
+        keep_last: int | None,
         loop: asyncio.AbstractEventLoop,
         on_failure: Callable[[Exception], None],
         observer: Observer,
         span: AttemptSpan,
     ) -> None:
-        """Record the run of `claim`. `on_failure` is called, on any thread, when a write fails."""
+        """Record the run of `claim`. `keep_last`: how many checkpoints stay, None for all. `on_failure` is called, on
+        any thread, when a write fails."""
         self._store, self._claim, self._encode = store, claim, encode
         self._estimate, self._describe_error = estimate, describe_error
         self._payload_bytes, self._loop, self._on_failure = payload_bytes, loop, on_failure
+        self._keep_last = keep_last
+        self.keeps_history = False
+        """Whether some graph of the run reads earlier checkpoints. Known of the workflow's graph beforehand, and not of
+        those that its steps make themselves."""
         self._observer, self._span = observer, span
         self._loop_thread = threading.get_ident()
         self._lock = threading.RLock()
@@ -324,7 +330,10 @@ class Recorder:
             private.see_foreign_channels(self._graph, found.checkpoint)
         with self._lock:
             self._checkpointed.add(checkpoint_ns)
-            if found is not None and found.pending_writes:
+            if found is None:
+                return
+            self.keeps_history = self.keeps_history or private.reads_history(found.metadata)
+            if found.pending_writes:
                 self._finished_before |= private.finished_tasks(found.pending_writes)
 
     def annotations(self, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> dict[str, Any]:
@@ -345,6 +354,7 @@ class Recorder:
             self._refuse_when_closed()
             steps = () if row.checkpoint_ns else step_names(self._steps_after(checkpoint))
             self._close_cached(row.checkpoint_ns)
+            self.keeps_history = self.keeps_history or private.reads_history(metadata)
             if not row.checkpoint_ns:
                 self._superstep = set()
                 self.has_checkpoint = True
@@ -356,6 +366,7 @@ class Recorder:
                 source=metadata.get("source", "loop"),
                 next_steps=steps,
                 create_time=now(),
+                keep=None if self.keeps_history else self._keep_last,
                 ends_start_point=self._start_point_open and not row.checkpoint_ns,
             )
             self._start_point_open = self._start_point_open and bool(row.checkpoint_ns)

@@ -286,6 +286,8 @@ class Run:
         end = run_end(outcome, self.claim.job, completed_steps=self._recorder.completed_steps)
         known = {question.interrupt_id: question.create_time for question in self.claim.job.interrupts}
         questions = [replace(q, create_time=known.get(q.interrupt_id, q.create_time)) for q in end.interrupts or ()]
+        only_newest = self._workflow.kept_checkpoints.newest_when_succeeded and not self._recorder.keeps_history
+        end = replace(end, keeps_newest=only_newest)
         update = self._recorder.finish(
             succeeded=end.to_state is JobState.SUCCEEDED,
             questions=[q for q in questions if end.to_state is JobState.INTERRUPTED or self._recorder.asked(q)],
@@ -317,6 +319,7 @@ class Run:
             estimate=ProgressEstimate(start=job.progress, statistics=statistics, longest_path=descriptor.longest_path),
             describe_error=self._describe,
             payload_bytes=services.settings.payload_bytes,
+            keep_last=self._workflow.kept_checkpoints.last,
             loop=self._loop,
             on_failure=self.fail,
             observer=services.observer,

@@ -28,7 +28,7 @@ from autopilot_server.engine.langgraph_json import GraphEntry
 from autopilot_server.engine.revision import local_files, revision
 from autopilot_server.engine.schemas import Described, describe, field_types, unrestorable
 from autopilot_server.jobs.errors import StartupError
-from autopilot_server.jobs.job import Json, Workflow
+from autopilot_server.jobs.job import Json, KeptCheckpoints, Workflow
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,17 @@ Factory = Callable[..., Any]
 class LoadedWorkflow:
     """A workflow, ready to run."""
 
-    def __init__(self, descriptor: Workflow, graph: Graph | None, factory: Factory | None, input_type: Any) -> None:
+    def __init__(
+        self,
+        descriptor: Workflow,
+        graph: Graph | None,
+        factory: Factory | None,
+        *,
+        input_type: Any,
+        kept_checkpoints: KeptCheckpoints,
+    ) -> None:
         """A compiled graph that all runs share, or a factory that makes one for each run."""
-        self.descriptor = descriptor
+        self.descriptor, self.kept_checkpoints = descriptor, kept_checkpoints
         self._graph, self._factory = graph, factory
         self._input: TypeAdapter[Any] | None = TypeAdapter(input_type) if input_type is not None else None
 
@@ -285,9 +293,24 @@ def _described(
         retry_policy=entry.retry_policy,
         isolation=entry.isolation,
         concurrency=entry.concurrency,
-        keeps_history=any(isinstance(channel, DeltaChannel) for channel in shown.channels.values()),
+        keeps_history=_keeps_history(shown),
     )
-    return LoadedWorkflow(descriptor, graph, factory, input_type)
+    _check_kept(entry, descriptor)
+    return LoadedWorkflow(descriptor, graph, factory, input_type=input_type, kept_checkpoints=entry.kept_checkpoints)
+
+
+def _keeps_history(graph: Graph) -> bool:
+    """Whether the graph, or one inside it, has a channel whose value is read from earlier checkpoints."""
+    inside = [subgraph for _, subgraph in graph.get_subgraphs(recurse=True) if isinstance(subgraph, Pregel)]
+    return any(isinstance(channel, DeltaChannel) for each in (graph, *inside) for channel in each.channels.values())
+
+
+def _check_kept(entry: GraphEntry, descriptor: Workflow) -> None:
+    if descriptor.keeps_history and entry.kept_checkpoints != KeptCheckpoints():
+        raise StartupError(
+            'keep_checkpoints must be "all", as by default: the state has a DeltaChannel, whose value is read from '
+            "earlier checkpoints, and which stores each update once instead of the whole state at each step"
+        )
 
 
 def _context_schema(kind: Any) -> Json:

@@ -247,6 +247,16 @@ class Isolation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCheckpoints:
+    """Which checkpoints of its jobs a workflow keeps. By default all of them."""
+
+    last: int | None = None
+    """At any time only so many, the newest."""
+    newest_when_succeeded: bool = False
+    """All while the job may go on, and only the newest once it has succeeded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """What a worker publishes of a workflow that it can run. Schemas are JSON Schema as JSON text."""
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from autopilot_server.jobs.errors import JobNotFoundError
 from autopilot_server.jobs.job import JobFilter, Micros
 from autopilot_server.jobs.states import FINISHED
+from autopilot_server.storage import trimming
 from autopilot_server.storage.listing import list_rows
 from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.rows import label_row, load_workflow
-from autopilot_server.storage.sealing import as_dict
 from autopilot_server.storage.store import Admit, PageKey, Pruned
 from autopilot_server.storage.submissions import check_etag, find_job, state_conflict
 from autopilot_server.storage.transaction import Row, Transaction
@@ -123,13 +123,7 @@ def _prune_checkpoints(transaction: Transaction, row: Row, dry_run: bool) -> int
     stored = transaction.row(SQL.workflow_get, {"name": row["workflow"]})
     if not row["checkpoint_id"] or (stored is not None and load_workflow(stored["descriptor"]).keeps_history):
         return 0
-    old = transaction.rows(
-        SQL.checkpoint_list_superseded,
-        {"thread_id": row["thread_id"], "job_id": row["job_id"], "newest": row["checkpoint_id"]},
-    )
+    old = trimming.superseded(transaction, row["job_id"], oldest_kept=row["checkpoint_id"])
     if not dry_run:
-        for place in old:
-            at = as_dict(place) | {"thread_id": row["thread_id"]}
-            transaction.execute(SQL.checkpoint_delete, at)
-            transaction.execute(SQL.write_delete, at)
+        trimming.delete(transaction, row["thread_id"], old)
     return len(old)

@@ -40,8 +40,8 @@ def copy(transaction: Transaction, source: Source, *, to_thread: str, to_job: st
             "checkpoint_ns": checkpoint_ns,
             "checkpoint_id": checkpoint_id,
             "to_thread": to_thread,
-            # Only the checkpoint that was asked for is listed as the new job's.
-            "to_job": to_job if is_asked_for else None,
+            # Only the checkpoint that was asked for is listed as the new job's, of the root's.
+            "to_job": to_job if checkpoint_ns or is_asked_for else None,
             # Those of ancestors make up values of its own.
             "without_edits": is_asked_for,
         }

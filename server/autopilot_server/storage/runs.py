@@ -9,6 +9,7 @@ from autopilot_server.jobs.errors import SealBrokenError, StaleRunError
 from autopilot_server.jobs.job import JobError, JobErrorReason, Progress
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
+from autopilot_server.storage import trimming
 from autopilot_server.storage.clock import shift_spans
 from autopilot_server.storage.damaged import damaged
 from autopilot_server.storage.queries import SQL
@@ -127,6 +128,8 @@ class Runs:
             transaction.execute(SQL.answer_delete_all, {"job_id": fence.job_id})
         last, state = written["latest_sequence"], written["state"]
         _store_update(transaction, fence.job_id, JobState(state), last, update)
+        if put is not None and put.keep is not None:
+            trimming.keep_last(transaction, fence.job_id, put, newest_root=written["checkpoint_id"])
 
     # --- the end of a run ---
 
@@ -183,6 +186,8 @@ class Runs:
     @staticmethod
     def _succeeded(transaction: Transaction, row: Row, end: RunEnd) -> None:
         transaction.execute(SQL.payload_set_output, {"job_id": row["job_id"], "output": end.output})
+        if end.keeps_newest:
+            trimming.keep_newest(transaction, row)
         if end.steps is not None:
             transaction.execute_last(
                 SQL.statistics_add,

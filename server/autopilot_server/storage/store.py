@@ -272,6 +272,11 @@ class CheckpointPut:
     ends_start_point: bool = False
     """True for the checkpoint that carries out the job's start point: that is cleared with it, and so are the questions
     that were open before, and all stored answers."""
+    keep: int | None = None
+    """Only so many of the job's checkpoints in this namespace stay, the newest, this one included. Older ones go in the
+    same transaction, with their pending writes, and with what the subgraphs inside had saved by then; but of a state
+    that a subgraph keeps from call to call stays what each root checkpoint that stays was made with. At most a hundred
+    go at once. None: all stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +330,8 @@ class RunEnd:
     clears_start_point: bool = False
     steps: int | None = None
     """Steps that the job took in all; set on success, for the workflow's statistics."""
+    keeps_newest: bool = False
+    """True: when the job is SUCCEEDED now, all its checkpoints but the newest are deleted, as `jobs_prune` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,15 @@
--- The checkpoints of a job that are older than its newest one. A subgraph that keeps its state (no ':' in its
--- namespace) keeps its own newest one too.
+-- The checkpoints of a job that are older than the oldest one that it keeps in a namespace: those of that namespace, and
+-- those of the subgraphs inside it. A subgraph that keeps its state (no ':' in the rest of its namespace) keeps the one
+-- that was its newest then.
 SELECT c.checkpoint_ns, c.checkpoint_id FROM checkpoints AS c
-WHERE c.thread_id = :thread_id AND c.job_id = :job_id AND c.checkpoint_id < :newest
+WHERE c.job_id = :job_id AND c.checkpoint_ns >= :checkpoint_ns AND c.checkpoint_ns <= :last_inside
+    AND c.checkpoint_id < :oldest_kept AND c.checkpoint_id > :newer_than
+    AND (c.checkpoint_ns = :checkpoint_ns OR substr(c.checkpoint_ns, 1, length(:inside)) = :inside)
     AND NOT (
-        c.checkpoint_ns <> '' AND instr(c.checkpoint_ns, ':') = 0
+        c.checkpoint_ns <> :checkpoint_ns AND substr(c.checkpoint_ns, length(:inside) + 1) NOT LIKE '%:%'
         AND c.checkpoint_id = (
             SELECT max(n.checkpoint_id) FROM checkpoints AS n
-            WHERE n.thread_id = c.thread_id AND n.checkpoint_ns = c.checkpoint_ns AND n.job_id = c.job_id
+            WHERE n.job_id = c.job_id AND n.checkpoint_ns = c.checkpoint_ns AND n.checkpoint_id < :oldest_kept
         )
     )
+LIMIT :most

@@ -66,6 +66,8 @@ def connect(
             connection.row_factory = sealed_rows(sealer)
         # Durable through power loss: the log is synced at each commit.
         connection.execute("PRAGMA synchronous = FULL")
+        # Some builds of SQLite write zeros over all that is deleted: as many bytes as were ever written.
+        connection.execute("PRAGMA secure_delete = FAST").fetchall()
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except BaseException:
