@@ -44,7 +44,7 @@ def main(only: tuple[str, ...], quick: bool, json_file: Path | None, folder: Pat
     # On standard error, so that a report can be piped.
     progress = Console(stderr=True)
     console = Console(width=None if Console().is_terminal else 160)
-    console.print(_machine(), highlight=False)
+    console.print(machine(), highlight=False)
     figures: list[Figure] = []
     for name in only or BENCHMARKS:
         progress.print(f"{name} …")
@@ -52,7 +52,7 @@ def main(only: tuple[str, ...], quick: bool, json_file: Path | None, folder: Pat
             figures += asyncio.run(_measure(name, Path(own), QUICK if quick else FULL))
     show(figures, console)
     if json_file is not None:
-        report = {"machine": _machine(), "figures": [figure.as_json() for figure in figures]}
+        report = {"machine": machine(), "figures": [figure.as_json() for figure in figures]}
         json_file.write_text(json.dumps(report, indent=2) + "\n")
     missed = [figure.name for figure in figures if figure.met is False]
     raise SystemExit(1 if missed and not quick else 0)
@@ -62,7 +62,7 @@ async def _measure(name: str, folder: Path, scale: Scale) -> list[Figure]:
     return await BENCHMARKS[name](folder, scale)
 
 
-def _machine() -> str:
+def machine() -> str:
     """What the figures were measured on, and how busy it was with other things."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("grpcio", "langgraph", "langgraph-checkpoint-sqlite"))
     return (
