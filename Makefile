@@ -32,7 +32,7 @@ BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup demo test test-operations conformance test-clients proof mutations soak bench bench-peers lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
+.PHONY: help setup demo test test-operations conformance test-clients proof mutations soak bench bench-growth bench-peers lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ mutations: $(READY) ## Break each promise in a copy of the code, and see a test 
 
 bench: $(READY) ## Measure, and print a table
 	$(BIN)/python -m benchmarks
+
+bench-growth: $(READY) ## Measure how the figures grow, and put the tables and drawings into docs/performance.md
+	$(BIN)/python -m benchmarks.growth --page docs/performance.md
 
 bench-peers: $(READY) ## Measure W with Autopilot's peers too, about eight minutes: installs them into .tools, and Redis and Postgres into the system
 	$(BIN)/python -m benchmarks.peers

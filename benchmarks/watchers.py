@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 from autopilot.v1 import job_service_pb2
 
-from benchmarks.client import connect
+from benchmarks.client import Client, connect
 from benchmarks.figures import Bound, Figure, percentile
 from benchmarks.langgraph_loop import REPOSITORY
 from benchmarks.scale import Scale
@@ -43,11 +43,7 @@ async def measure(folder: Path, scale: Scale) -> list[Figure]:
     delays: list[float] = []
     async with ServerProcess(folder / "server.db") as server, connect(server.address) as client:
         for _ in range(min(scale.repetitions, 3)):
-            start = round(time.time() + HEAD_START_SECONDS + scale.watchers / 1000)
-            job_id = await client.submit("clock", {"left": scale.ticks}, scheduled_time={"seconds": start})
-            received = await _watch_elsewhere(server.address, job_id, scale.watchers)
-            if received.complete != scale.watchers:
-                raise RuntimeError(f"{scale.watchers - received.complete} watchers did not get every event")
+            received = await watch_by_many(client, server.address, watchers=scale.watchers, ticks=scale.ticks)
             delays.append(percentile(received.delays_ms, 99))
     return [
         Figure(
@@ -57,6 +53,16 @@ async def measure(folder: Path, scale: Scale) -> list[Figure]:
             bound=Bound(kind="at most", plus=150.0),
         )
     ]
+
+
+async def watch_by_many(client: Client, address: str, *, watchers: int, ticks: int) -> Received:
+    """Let many watch a job of so many supersteps. RuntimeError when one of them misses an event."""
+    start = round(time.time() + HEAD_START_SECONDS + watchers / 1000)
+    job_id = await client.submit("clock", {"left": ticks}, scheduled_time={"seconds": start})
+    received = await _watch_elsewhere(address, job_id, watchers)
+    if received.complete != watchers:
+        raise RuntimeError(f"{watchers - received.complete} watchers did not get every event")
+    return received
 
 
 async def _watch_elsewhere(address: str, job_id: str, watchers: int) -> Received:

@@ -27,6 +27,24 @@ def test_the_command_measures_the_real_server_and_writes_its_figures(tmp_path: P
     assert list(tmp_path.iterdir()) == [report]
 
 
+def test_what_grows_is_put_into_its_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- growth: history -->\nof yesterday\n<!-- end -->\nbehind\n")
+    command = [sys.executable, "-m", "benchmarks.growth", "--quick", "--only", "history", "--page", str(page)]
+    done = subprocess.run(
+        [*command, "--folder", str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    lines = page.read_text().splitlines()
+    assert "of yesterday" not in lines
+    assert (lines[0], lines[-1]) == ("before", "behind")
+    for kept in ("all", "the last 10", "the newest, once succeeded", "all, DeltaChannel", "SqliteSaver in a loop"):
+        assert len([line for line in lines if line.startswith(f"| {kept} |")]) == 2
+    pictures = {path.name for path in (tmp_path / "page").iterdir()}
+    assert pictures == {"history.png", "history-time.png"}
+    assert all(f"(page/{picture})" in page.read_text() for picture in pictures)
+
+
 def test_a_ratio_is_that_of_the_repetitions_not_of_the_medians() -> None:
     figure = Figure(
         name="x",
