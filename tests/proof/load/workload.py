@@ -34,13 +34,19 @@ OPTIONS = ("--max-worker-losses", "1000000", "--threads", "16")
 
 _DOOMED_ATTEMPTS = 3
 
+# By the seeds: what a job goes on from must be there whatever else its workflow keeps.
+_KEPT: Sequence[Any] = ("all", {"last": 1}, {"last": 3}, "newest_when_succeeded")
+
 
 def write_config(folder: Path, seeds: Sequence[int]) -> Path:
     """A langgraph.json with the random workflows of some seeds, and those that actors need."""
     source = Path(random_graphs.__file__)
     path = folder / "langgraph.json"
-    names = ["waits_for_ever", "turns_for_ever", *(f"random_{seed}" for seed in seeds)]
-    graphs = {name: f"{source}:{name}" for name in names} | {"journey": f"{source.with_name('journey.py')}:journey"}
+    graphs: dict[str, Any] = {name: f"{source}:{name}" for name in ("waits_for_ever", "turns_for_ever")}
+    graphs["journey"] = f"{source.with_name('journey.py')}:journey"
+    for seed in seeds:
+        kept = _KEPT[seed % len(_KEPT)]
+        graphs[f"random_{seed}"] = {"path": f"{source}:random_{seed}", "keep_checkpoints": kept}
     path.write_text(json.dumps({"graphs": graphs}))
     return path
 
