@@ -51,7 +51,7 @@ demo: $(READY) ## Show a job that outlives two kill -9 of its server
 	$(BIN)/python examples/demo.py
 
 # What operators do to whole servers, and what is around them: most of it is starting processes.
-OPERATIONS := access audit encryption traces test_start_up.py test_draining.py test_reloading.py test_upgrade_procedure.py \
+OPERATIONS := access audit encryption traces workers test_start_up.py test_draining.py test_reloading.py test_upgrade_procedure.py \
 	test_deploy.py test_logs.py test_metrics.py test_supply_chain.py
 ELSEWHERE := proof toolchains $(OPERATIONS)
 PYTEST = $(BIN)/python -m pytest -q --numprocesses 2 --dist

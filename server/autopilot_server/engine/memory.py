@@ -12,9 +12,11 @@ from langgraph.store.base import Op, PutOp, Result
 from langgraph.store.sqlite import SqliteStore
 
 from autopilot_server.engine.sealed_values import SealedValues
+from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.sqlite.connections import connect, unavailable
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
+from autopilot_server.storage.sqlite.migrations import statements
 
 
 class Memory(SqliteStore):
@@ -33,6 +35,26 @@ class Memory(SqliteStore):
         self._file = file
         # One connection: more threads would wait for each other.
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="memory")
+
+    def setup(self) -> None:
+        """As LangGraph's, but in one transaction: it would commit each change of a table by itself, and its number
+        after it, and a death in between would leave a database that no start can open again. Several processes may do
+        it at once."""
+        with self.lock:
+            self.conn.execute("BEGIN IMMEDIATE")
+            try:
+                self.conn.execute(SQL.memory_migrations_make.sqlite)
+                (newest,) = self.conn.execute(SQL.memory_migration_newest.sqlite).fetchone()
+                for version, script in enumerate(self.MIGRATIONS):
+                    if newest is None or version > newest:
+                        for statement in statements(f"{script};"):
+                            self.conn.execute(statement)
+                        self.conn.execute(SQL.memory_migration_insert.sqlite, {"version": version})
+                self.conn.execute("COMMIT")
+            finally:
+                if self.conn.in_transaction:
+                    self.conn.rollback()
+            self.is_setup = True
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """As LangGraph's. StorageUnavailableError, which costs a job no attempt, when the database is away."""

@@ -36,7 +36,6 @@ from autopilot_server.workers.messages import (
     Heard,
     Observed,
     Rang,
-    Ready,
     SetLogLevel,
     Told,
     Values,
@@ -77,7 +76,6 @@ class WorkerPool:
         self._members: dict[str, Member] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._prepared = asyncio.Event()
         self._loading = asyncio.Lock()
         self._apart = Apart(self, settings.apart_jobs)
         self._reader = Reader(self)
@@ -117,18 +115,12 @@ class WorkerPool:
         self._store = store
         self._unsubscribe = self._doorbell.subscribe(self._ring)
         logs.follow_level(self._turn_level)
-        self.in_background(self._keep("worker 1"))
-        self.in_background(self._start_rest())
-        self.in_background(Silence(self._members, self._settings.loop_stall_seconds, store).run())
-
-    async def _start_rest(self) -> None:
-        # The first one makes the tables of LangGraph's long-term memory, which cannot be made by two at once.
-        await self._prepared.wait()
-        for number in range(1, int(self._settings.workers)):
+        for number in range(int(self._settings.workers)):
             self.in_background(self._keep(f"worker {number + 1}"))
         self._apart.start()
         if self._settings.reload:
             self.in_background(self._reload_for_ever())
+        self.in_background(Silence(self._members, self._settings.loop_stall_seconds, store).run())
 
     async def stop(self, drain_seconds: float) -> None:
         """Drain the workers, and end those that do not."""
@@ -289,8 +281,6 @@ class WorkerPool:
             case Observed(calls):
                 for method, arguments, named in calls:
                     getattr(self._observer, method)(*arguments, **named)
-            case Ready():
-                self._prepared.set()
             case DeadlineBegan():
                 self._on_deadline()
             case DatabaseAway():

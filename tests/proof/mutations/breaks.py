@@ -89,8 +89,8 @@ BREAKS = (
         promise=2,
         name="nobody-takes-up-what-a-dead-process-left",
         file=f"{SERVER}/app.py",
-        old="            await _recover(store, settings, observer, tracer)\n",
-        new="",
+        old="            moved = await store.jobs_recover(max_losses=settings.max_worker_losses)\n",
+        new='            moved = await store.jobs_recover(max_losses=1000, worker_id="nobody")\n',
         tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
     ),
     Break(

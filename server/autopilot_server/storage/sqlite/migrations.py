@@ -57,14 +57,14 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"{len(known)}): start the newer version, or choose another file with --database"
         )
     for text in known[version:]:
-        for statement in _statements(text):
+        for statement in statements(text):
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {len(known)}")
     connection.execute("COMMIT")
 
 
-def _statements(text: str) -> list[str]:
-    """Split a script; sqlite3's own executescript would commit in between."""
+def statements(text: str) -> list[str]:
+    """The statements of a script; sqlite3's own executescript would commit in between."""
     statements, statement = [], ""
     for line in text.splitlines(keepends=True):
         statement += line

@@ -1,0 +1,1 @@
+INSERT INTO store_migrations (v) VALUES (:version)

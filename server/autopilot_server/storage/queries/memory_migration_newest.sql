@@ -1,0 +1,1 @@
+SELECT max(v) FROM store_migrations
