@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
 CLIENTS = Path(__file__).parents[1]
 RELEASED = CLIENTS.parent / "protos" / "released"
 # Longer than any command takes on a slow machine.
@@ -43,6 +45,16 @@ class Language:
     run: tuple[str, ...]
     test: tuple[tuple[str, ...], ...]
     example: Example | None
+    contract: Path | None = None
+    """That of a release, as a FileDescriptorSet. None: today's."""
+
+    def knows(self, field: str) -> bool:
+        """Whether its contract has a field, `Message.field`; each has the one without a name."""
+        if not field or self.contract is None:
+            return True
+        files = FileDescriptorSet.FromString(self.contract.read_bytes()).file
+        messages = (message for file in files for message in file.message_type)
+        return field in {f"{message.name}.{each.name}" for message in messages for each in message.field}
 
     @property
     def missing(self) -> list[str]:
@@ -73,7 +85,7 @@ def released(contract: Path) -> Language:
     """A client that was generated from the contract of a release: today's server must be as good to it."""
     python = _read(CLIENTS / "python" / "conformance.json")
     run = ("{python}", "conformance/released_driver.py", str(contract))
-    return replace(python, name=f"of {contract.stem}", run=run, test=(), example=None)
+    return replace(python, name=f"of {contract.stem}", run=run, test=(), example=None, contract=contract)
 
 
 def _read(file: Path) -> Language:

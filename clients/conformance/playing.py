@@ -39,6 +39,8 @@ class Scenario:
     shows: str
     steps: tuple[dict[str, Any], ...]
     server: Any = "shared"
+    needs: str = ""
+    """A field of the contract, as `Message.field`. Empty: what each release has."""
     connect: Any = field(default_factory=dict)
 
 

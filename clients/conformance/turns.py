@@ -71,7 +71,9 @@ class Turn:
 
 
 def play_scenario(language: Language, scenario: Scenario, stages: Stages, folder: Path, talk: Talk) -> str:
-    """Play one scenario with a driver of its own: passed, or what went wrong."""
+    """Play one scenario with a driver of its own: passed, what went wrong, or not run for want of what it needs."""
+    if not language.knows(scenario.needs):
+        return NOT_RUN
     unique = f"{language.name.replace(' ', '-')}-{uuid.uuid4().hex[:12]}"
     own = folder / unique
     own.mkdir()

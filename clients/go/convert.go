@@ -35,6 +35,7 @@ func jobOf(message *autopilotv1.Job) *Job {
 		NextAttemptTime:  timeOf(message.GetNextAttemptTime()),
 		Etag:             message.GetEtag(),
 		WorkflowRevision: message.GetWorkflowRevision(),
+		ConcurrencyKey:   message.GetConcurrencyKey(),
 	}
 }
 
@@ -115,6 +116,9 @@ func workflowOf(message *autopilotv1.Workflow) *Workflow {
 		OutputSchema: structValue(message.GetOutputSchema()),
 		Steps:        message.GetSteps(),
 		Mermaid:      message.GetMermaid(),
+
+		MaxRunningJobs:       int(message.GetMaxRunningJobs()),
+		MaxRunningJobsPerKey: int(message.GetMaxRunningJobsPerKey()),
 	}
 }
 

@@ -70,6 +70,7 @@ type Job struct {
 	NextAttemptTime  time.Time
 	Etag             string
 	WorkflowRevision string
+	ConcurrencyKey   string
 	// Deduplicated is of the call that returned the job, a Submit or a Resume: its
 	// request id had been used before, so that it did nothing.
 	Deduplicated bool
@@ -129,6 +130,10 @@ type Workflow struct {
 	OutputSchema Value
 	Steps        []string
 	Mermaid      string
+	// MaxRunningJobs is how many of its jobs run at once, and MaxRunningJobsPerKey
+	// how many with the same concurrency key. 0: any number, and no keys.
+	MaxRunningJobs       int
+	MaxRunningJobsPerKey int
 }
 
 // Pruned is what Prune deleted, or would delete.

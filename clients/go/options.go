@@ -32,6 +32,8 @@ type SubmitOptions struct {
 	// Context is LangGraph's run-time context, as JSON.
 	Context   any
 	StepLimit int
+	// ConcurrencyKey: only so many jobs with it run at once as the workflow says.
+	ConcurrencyKey string
 	// ForkFrom starts from a copy of another job's checkpoint: ForkCheckpoint, or its newest.
 	ForkFrom       string
 	ForkCheckpoint string
@@ -137,6 +139,7 @@ func submitRequest(workflow string, input any, options *SubmitOptions) (*autopil
 		InterruptAfter:   options.InterruptAfter,
 		Context:          context,
 		StepLimit:        number(options.StepLimit),
+		ConcurrencyKey:   options.ConcurrencyKey,
 	}, nil
 }
 

@@ -199,6 +199,7 @@ def job(message: job_pb2.Job) -> Job:
         next_attempt_time=_time(message, "next_attempt_time"),
         etag=message.etag,
         workflow_revision=message.workflow_revision,
+        concurrency_key=message.concurrency_key,
     )
 
 
@@ -225,6 +226,8 @@ def workflow(message: job_pb2.Workflow) -> Workflow:
         output_schema=_whole(MessageToDict(message.output_schema)),
         steps=tuple(message.steps),
         mermaid=message.mermaid,
+        max_running_jobs=message.max_running_jobs,
+        max_running_jobs_per_key=message.max_running_jobs_per_key,
     )
 
 

@@ -126,6 +126,7 @@ class Job:
     next_attempt_time: datetime | None = None
     etag: str = ""
     workflow_revision: str = ""
+    concurrency_key: str = ""
     deduplicated: bool | None = field(default=None, compare=False)
 
 
@@ -144,7 +145,8 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A workflow that the server can run."""
+    """A workflow that the server can run. How many of its jobs run at once, and how many with the same
+    concurrency_key; 0: any number, and no keys."""
 
     name: str
     description: str
@@ -153,6 +155,8 @@ class Workflow:
     output_schema: dict[str, Any]
     steps: tuple[str, ...]
     mermaid: str
+    max_running_jobs: int = 0
+    max_running_jobs_per_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)

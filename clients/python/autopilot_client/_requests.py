@@ -43,6 +43,7 @@ class SubmitOptions(TypedDict, total=False):
     interrupt_after: Sequence[str]
     context: Any
     step_limit: int
+    concurrency_key: str
     fork_from: str
     fork_checkpoint: str
 
@@ -80,6 +81,7 @@ def submit(workflow: str, graph_input: Any, **options: Unpack[SubmitOptions]) ->
         interrupt_after=options.get("interrupt_after", ()),
         context=_convert.optional_payload(options.get("context", MISSING)),
         step_limit=options.get("step_limit", 0),
+        concurrency_key=options.get("concurrency_key", ""),
     )
 
 

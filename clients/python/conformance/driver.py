@@ -94,7 +94,7 @@ class Driver:
         return {"deleted_jobs": pruned.deleted_jobs, "deleted_checkpoints": pruned.deleted_checkpoints}
 
     def workflows(self) -> Any:
-        names = ("name", "description", "steps", "input_schema")
+        names = ("name", "description", "steps", "input_schema", "max_running_jobs", "max_running_jobs_per_key")
         return [{name: getattr(workflow, name) for name in names} for workflow in self.client.workflows()]
 
 
@@ -121,7 +121,7 @@ def states(command: Command) -> Command:
 def job_json(job: Job) -> Command:
     names = (
         *("job_id", "workflow", "thread_id", "labels", "priority", "attempt", "max_attempts", "failed_attempts"),
-        *("checkpoint_id", "latest_sequence", "next_steps", "etag", "deduplicated"),
+        *("checkpoint_id", "latest_sequence", "next_steps", "etag", "deduplicated", "concurrency_key"),
     )
     return {
         **{name: getattr(job, name) for name in names},

@@ -32,7 +32,24 @@ def _module(file: str, serialized: bytes) -> None:
     vars(module)["DESCRIPTOR"] = descriptor
     builder.BuildMessageAndEnumDescriptors(descriptor, vars(module))
     builder.BuildTopDescriptorsAndMessages(descriptor, name, vars(module))
+    for message in descriptor.message_types_by_name:
+        _as_then(vars(module)[message])
     sys.modules[name] = module
+
+
+def _as_then(message: Any) -> None:
+    """Let today's code run over a message of then: fields that it had not got are read as nothing, and not given when
+    there is nothing to give."""
+    make, fields = message.__init__, message.DESCRIPTOR.fields_by_name
+
+    def init(self: Any, **given: Any) -> None:
+        make(self, **{name: value for name, value in given.items() if name in fields or value})
+
+    def missing(_: Any, name: str) -> None:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+    message.__init__, message.__getattr__ = init, missing
 
 
 def _stub(service: Any, messages: ModuleType) -> type:

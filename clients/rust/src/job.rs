@@ -133,6 +133,8 @@ pub struct Job {
     pub etag: String,
     /// Of the workflow's code that ran the last attempt.
     pub workflow_revision: String,
+    /// Only so many jobs with it run at once; empty: none.
+    pub concurrency_key: String,
     /// Of the call that returned the job, a submit or a resume: its request id had been used before, so that it
     /// did nothing.
     pub deduplicated: bool,
@@ -173,6 +175,7 @@ impl From<v1::Job> for Job {
             next_attempt_time: time(message.next_attempt_time),
             etag: message.etag,
             workflow_revision: message.workflow_revision,
+            concurrency_key: message.concurrency_key,
             deduplicated: false,
         }
     }
@@ -323,6 +326,10 @@ pub struct Workflow {
     pub steps: Vec<String>,
     /// Its graph, as a Mermaid diagram.
     pub mermaid: String,
+    /// How many of its jobs run at once; 0: any number.
+    pub max_running_jobs: i32,
+    /// How many with the same concurrency key; 0: any number, and no job has a key.
+    pub max_running_jobs_per_key: i32,
 }
 
 impl From<v1::Workflow> for Workflow {
@@ -335,6 +342,8 @@ impl From<v1::Workflow> for Workflow {
             output_schema: schema(message.output_schema),
             steps: message.steps,
             mermaid: message.mermaid,
+            max_running_jobs: message.max_running_jobs,
+            max_running_jobs_per_key: message.max_running_jobs_per_key,
         }
     }
 }

@@ -149,6 +149,12 @@ impl Submit {
         self
     }
 
+    /// Only so many jobs with it run at once as the workflow says.
+    pub fn concurrency_key(mut self, key: impl Into<String>) -> Self {
+        self.request.concurrency_key = key.into();
+        self
+    }
+
     /// Starts from a copy of another job's newest checkpoint.
     pub fn fork_from(mut self, job_id: impl Into<String>) -> Self {
         self.request.fork_from.get_or_insert_default().job_id = job_id.into();

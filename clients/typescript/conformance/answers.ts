@@ -19,6 +19,7 @@ export function jobJson(job: client.Job): object {
     latest_sequence: job.latestSequence,
     next_steps: job.nextSteps,
     etag: job.etag,
+    concurrency_key: job.concurrencyKey,
     deduplicated: job.deduplicated ?? null,
     create_time: seconds(job.createTime),
     end_time: seconds(job.endTime),
@@ -62,7 +63,14 @@ export function checkpointJson(checkpoint: client.Checkpoint): object {
 
 export function workflowJson(workflow: client.Workflow): object {
   const { name, description, steps, inputSchema } = workflow;
-  return { name, description, steps, input_schema: inputSchema ?? null };
+  return {
+    name,
+    description,
+    steps,
+    input_schema: inputSchema ?? null,
+    max_running_jobs: workflow.maxRunningJobs,
+    max_running_jobs_per_key: workflow.maxRunningJobsPerKey,
+  };
 }
 
 export function eventJson(event: client.JobEvent): object {

@@ -26,6 +26,7 @@ export interface Command {
   interrupt_after?: string[];
   context?: unknown;
   step_limit?: number;
+  concurrency_key?: string;
   fork_from?: string;
   fork_checkpoint?: string;
   wait?: number;
@@ -85,6 +86,7 @@ export function submitOptions(command: Command): client.SubmitOptions {
     interruptAfter: command.interrupt_after,
     context: command.context,
     stepLimit: command.step_limit,
+    concurrencyKey: command.concurrency_key,
     forkFrom: command.fork_from,
     forkCheckpoint: command.fork_checkpoint,
     timeoutMs: ms(command.timeout),

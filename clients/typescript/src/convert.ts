@@ -34,6 +34,7 @@ export function jobOf(message: pb.Job | undefined, deduplicated?: boolean): Job 
     nextAttemptTime: timeOf(message.nextAttemptTime),
     etag: message.etag,
     workflowRevision: message.workflowRevision,
+    concurrencyKey: message.concurrencyKey,
     deduplicated,
   };
 }
@@ -94,7 +95,9 @@ export function checkpointOf(message: pb.Checkpoint): Checkpoint {
 
 export function workflowOf(message: pb.Workflow): Workflow {
   const { name, description, revision, inputSchema, outputSchema, steps, mermaid } = message;
-  return { name, description, revision, inputSchema, outputSchema, steps, mermaid };
+  const { maxRunningJobs, maxRunningJobsPerKey } = message;
+  const limits = { maxRunningJobs, maxRunningJobsPerKey };
+  return { name, description, revision, inputSchema, outputSchema, steps, mermaid, ...limits };
 }
 
 // --- events ---

@@ -59,6 +59,7 @@ export interface Job {
   nextAttemptTime: Date | undefined;
   etag: string;
   workflowRevision: string;
+  concurrencyKey: string;
   /**
    * Of the `submit` or `resume` that returned the job: whether its request id had been used before, so that it did
    * nothing. `undefined` elsewhere.
@@ -124,6 +125,10 @@ export interface Workflow {
   steps: string[];
   /** The graph, as a Mermaid diagram. */
   mermaid: string;
+  /** How many of its jobs run at once; 0: any number. */
+  maxRunningJobs: number;
+  /** How many with the same concurrency key; 0: any number, and no job has a key. */
+  maxRunningJobsPerKey: number;
 }
 
 /** What `prune` deleted, or would delete. */

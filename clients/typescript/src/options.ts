@@ -30,6 +30,8 @@ export interface SubmitOptions extends CallOptions {
   /** LangGraph's run-time context, as JSON. */
   context?: unknown;
   stepLimit?: number | undefined;
+  /** Only so many jobs with it run at once as the workflow says. */
+  concurrencyKey?: string | undefined;
   /** A job: start from a copy of its checkpoint, `forkCheckpoint` or the newest. */
   forkFrom?: string | undefined;
   forkCheckpoint?: string | undefined;

@@ -36,6 +36,7 @@ export function submitRequest(
     interruptAfter: given.interruptAfter,
     context: optionalPayload(given.context),
     stepLimit: int32("stepLimit", given.stepLimit),
+    concurrencyKey: given.concurrencyKey,
   });
 }
 

@@ -487,6 +487,16 @@ def a_stream_ends_early(history: History) -> None:
     history.streams[place] = replace(stream, messages=stream.messages[:at])
 
 
+# --- how many run at once ----------------------------------------------------------------------------------------
+
+
+@found_by(checkers.as_many_with_a_key_run_as_may)
+def one_job_more_runs_all_the_while(history: History) -> None:
+    log = succeeded(history)
+    for number in range(int(log.job.concurrency_key.split()[0])):
+        history.jobs[f"{log.job_id}-{number}"] = log.record
+
+
 # --- 5. cancel ends, 7. and 8. no surprises ----------------------------------------------------------------------
 
 

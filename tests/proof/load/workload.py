@@ -37,6 +37,10 @@ _DOOMED_ATTEMPTS = 3
 # By the seeds: what a job goes on from must be there whatever else its workflow keeps.
 _KEPT: Sequence[Any] = ("all", {"last": 1}, {"last": 3}, "newest_when_succeeded")
 
+# Jobs of one random workflow that run at once: all of them have the same key, which says it to who checks the history.
+AT_ONCE = 2
+KEY = f"{AT_ONCE} at once"
+
 
 def write_config(folder: Path, seeds: Sequence[int]) -> Path:
     """A langgraph.json with the random workflows of some seeds, and those that actors need."""
@@ -45,8 +49,8 @@ def write_config(folder: Path, seeds: Sequence[int]) -> Path:
     graphs: dict[str, Any] = {name: f"{source}:{name}" for name in ("waits_for_ever", "turns_for_ever")}
     graphs["journey"] = f"{source.with_name('journey.py')}:journey"
     for seed in seeds:
-        kept = _KEPT[seed % len(_KEPT)]
-        graphs[f"random_{seed}"] = {"path": f"{source}:random_{seed}", "keep_checkpoints": kept}
+        own = {"keep_checkpoints": _KEPT[seed % len(_KEPT)], "concurrency": {"per_key": AT_ONCE}}
+        graphs[f"random_{seed}"] = {"path": f"{source}:random_{seed}", **own}
     path.write_text(json.dumps({"graphs": graphs}))
     return path
 
@@ -247,6 +251,7 @@ class Workload:
             input=job_pb2.Payload(json_text=json.dumps(random_graphs.start(folder))),
             step_limit=random_graphs.STEP_LIMIT,
             interrupt_before=self._breakpoints(seed),
+            concurrency_key=KEY,
             labels=self._labels,
         )
         if self._rng.random() < self._scheduled:

@@ -41,6 +41,7 @@ func jobJSON(job *autopilot.Job, deduplicated any) object {
 		"latest_sequence": job.LatestSequence,
 		"next_steps":      job.NextSteps,
 		"etag":            job.Etag,
+		"concurrency_key": job.ConcurrencyKey,
 		"deduplicated":    deduplicated,
 		"create_time":     seconds(job.CreateTime),
 		"end_time":        seconds(job.EndTime),
@@ -102,6 +103,8 @@ func checkpointJSON(checkpoint *autopilot.Checkpoint) object {
 
 func workflowJSON(workflow *autopilot.Workflow) object {
 	answer := object{"name": workflow.Name, "description": workflow.Description, "steps": workflow.Steps}
+	answer["max_running_jobs"] = workflow.MaxRunningJobs
+	answer["max_running_jobs_per_key"] = workflow.MaxRunningJobsPerKey
 	putValue(answer, "input_schema", workflow.InputSchema)
 	return answer
 }

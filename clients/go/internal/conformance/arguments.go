@@ -37,6 +37,7 @@ type arguments struct {
 	InterruptAfter   []string          `json:"interrupt_after"`
 	Context          json.RawMessage   `json:"context"`
 	StepLimit        int               `json:"step_limit"`
+	ConcurrencyKey   string            `json:"concurrency_key"`
 	ForkFrom         string            `json:"fork_from"`
 	ForkCheckpoint   string            `json:"fork_checkpoint"`
 
@@ -135,6 +136,7 @@ func (a *arguments) submitOptions() *autopilot.SubmitOptions {
 		InterruptAfter:   a.InterruptAfter,
 		Context:          value(a.Context),
 		StepLimit:        a.StepLimit,
+		ConcurrencyKey:   a.ConcurrencyKey,
 		ForkFrom:         a.ForkFrom,
 		ForkCheckpoint:   a.ForkCheckpoint,
 	}

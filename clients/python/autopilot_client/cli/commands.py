@@ -236,6 +236,7 @@ def _show(job: Job, as_json: bool) -> None:
 @click.option("--interrupt-after", multiple=True, metavar="STEP", help='Stop after this step; "*": after each.')
 @click.option("--context", type=values.Json(), help="LangGraph's run-time context, as --input.")
 @click.option("--step-limit", type=values.COUNT, help="Supersteps an attempt may take.")
+@click.option("--concurrency-key", default="", help="Only so many jobs with it run at once as the workflow says.")
 @click.option("--fork-from", metavar="JOB_ID", help="Start from a copy of another job's checkpoint.")
 @click.option("--fork-checkpoint", default="", metavar="ID", help="Which one; default: its newest.")
 @click.option("--tokens", is_flag=True, help="With --watch: show what language models write.")

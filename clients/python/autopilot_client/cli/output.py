@@ -88,6 +88,8 @@ def print_job(job: Job) -> None:
         lines.append(f"running   {', '.join(job.progress.active_steps)}")
     if job.next_steps and not job.state.finished:
         lines.append(f"next      {', '.join(job.next_steps)}")
+    if job.concurrency_key:
+        lines.append(f"key       {job.concurrency_key}")
     if job.labels:
         lines.append(f"labels    {', '.join(f'{key}={value}' for key, value in sorted(job.labels.items()))}")
     if job.error is not None:

@@ -30,6 +30,7 @@ pub fn read_json(job: &Job) -> Value {
         "latest_sequence": job.latest_sequence,
         "next_steps": job.next_steps,
         "etag": job.etag,
+        "concurrency_key": job.concurrency_key,
         "deduplicated": null,
         "create_time": job.create_time.map(seconds),
         "end_time": job.end_time.map(seconds),
@@ -84,6 +85,8 @@ pub fn workflow_json(workflow: &Workflow) -> Value {
         "name": workflow.name,
         "description": workflow.description,
         "steps": workflow.steps,
+        "max_running_jobs": workflow.max_running_jobs,
+        "max_running_jobs_per_key": workflow.max_running_jobs_per_key,
         "input_schema": null,
     });
     put_value(&mut answer, "input_schema", &workflow.input_schema);

@@ -44,6 +44,7 @@ pub struct Arguments {
     #[serde(deserialize_with = "given")]
     context: Json,
     step_limit: Option<i32>,
+    concurrency_key: Option<String>,
     fork_from: Option<String>,
     fork_checkpoint: Option<String>,
 
@@ -145,6 +146,7 @@ impl Arguments {
         let submit = with(submit, self.interrupt_after.clone(), Submit::interrupt_after);
         let submit = with(submit, self.context.as_ref(), Submit::context);
         let submit = with(submit, self.step_limit, Submit::step_limit);
+        let submit = with(submit, self.concurrency_key.as_ref(), Submit::concurrency_key);
         let submit = with(submit, self.fork_from.as_ref(), Submit::fork_from);
         let submit = with(submit, self.fork_checkpoint.as_ref(), Submit::fork_checkpoint);
         with(submit, span(self.timeout), Submit::timeout)

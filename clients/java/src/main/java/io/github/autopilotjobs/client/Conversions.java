@@ -47,6 +47,7 @@ final class Conversions {
         optional(message.hasNextAttemptTime(), message.getNextAttemptTime()),
         message.getEtag(),
         message.getWorkflowRevision(),
+        message.getConcurrencyKey(),
         deduplicated);
   }
 
@@ -111,7 +112,9 @@ final class Conversions {
         message.hasInputSchema() ? Payloads.value(message.getInputSchema()) : Value.MISSING,
         message.hasOutputSchema() ? Payloads.value(message.getOutputSchema()) : Value.MISSING,
         List.copyOf(message.getStepsList()),
-        message.getMermaid());
+        message.getMermaid(),
+        message.getMaxRunningJobs(),
+        message.getMaxRunningJobsPerKey());
   }
 
   // --- events ---

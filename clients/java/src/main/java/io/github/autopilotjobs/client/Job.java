@@ -19,6 +19,7 @@ import java.util.Optional;
  * @param nextSteps what comes next, while the job is not running
  * @param expireTime when the job is deleted
  * @param nextAttemptTime while the job waits for a retry
+ * @param concurrencyKey only so many jobs with it run at once; empty: none
  * @param deduplicated of the call that returned the job, a submit or a resume: its request id had
  *     been used before, so that it did nothing
  */
@@ -49,4 +50,5 @@ public record Job(
     Optional<Instant> nextAttemptTime,
     String etag,
     String workflowRevision,
+    String concurrencyKey,
     boolean deduplicated) {}

@@ -126,6 +126,12 @@ public final class Submission {
       return this;
     }
 
+    /** Only so many jobs with it run at once as the workflow says. */
+    public Builder concurrencyKey(String key) {
+      request.setConcurrencyKey(key);
+      return this;
+    }
+
     /** Start from a copy of another job's newest checkpoint. */
     public Builder forkFrom(String jobId) {
       request.getForkFromBuilder().setJobId(jobId);

@@ -9,6 +9,9 @@ import java.util.List;
  * @param inputSchema JSON Schema
  * @param outputSchema JSON Schema
  * @param mermaid the graph as a Mermaid diagram
+ * @param maxRunningJobs how many of its jobs run at once; 0: any number
+ * @param maxRunningJobsPerKey how many with the same concurrency key; 0: any number, and no job has
+ *     a key
  */
 public record Workflow(
     String name,
@@ -17,4 +20,6 @@ public record Workflow(
     Value inputSchema,
     Value outputSchema,
     List<String> steps,
-    String mermaid) {}
+    String mermaid,
+    int maxRunningJobs,
+    int maxRunningJobsPerKey) {}

@@ -76,6 +76,7 @@ final class Answers {
             .put("checkpoint_id", job.checkpointId())
             .put("latest_sequence", job.latestSequence())
             .put("etag", job.etag())
+            .put("concurrency_key", job.concurrencyKey())
             .putNull("deduplicated")
             .put("create_time", seconds(job.createTime()))
             .put("end_time", job.endTime().map(Answers::seconds).orElse(null));
@@ -130,7 +131,11 @@ final class Answers {
 
   static ObjectNode workflow(Workflow workflow) {
     ObjectNode answer =
-        object().put("name", workflow.name()).put("description", workflow.description());
+        object()
+            .put("name", workflow.name())
+            .put("description", workflow.description())
+            .put("max_running_jobs", workflow.maxRunningJobs())
+            .put("max_running_jobs_per_key", workflow.maxRunningJobsPerKey());
     answer.set("steps", texts(workflow.steps()));
     put(answer, "input_schema", workflow.inputSchema());
     return answer;

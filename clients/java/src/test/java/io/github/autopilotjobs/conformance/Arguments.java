@@ -78,6 +78,7 @@ record Arguments(JsonNode given) {
     when("interrupt_after", steps -> builder.interruptAfter(strings(steps)));
     when("context", builder::context);
     when("step_limit", limit -> builder.stepLimit(limit.intValue()));
+    when("concurrency_key", key -> builder.concurrencyKey(key.textValue()));
     when("fork_from", id -> builder.forkFrom(id.textValue(), text("fork_checkpoint")));
     return builder.build();
   }
