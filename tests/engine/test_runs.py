@@ -354,3 +354,16 @@ async def test_a_checkpoint_that_was_deleted_since_it_was_listed_has_no_values(w
     reader = ValuesReader(store=world.store, registry=world.registry, serde=world.serde)
     values = await reader.read(job, [job.checkpoint_id, "deleted-since"])
     assert {key: json.loads(value) for key, value in values.items()} == {job.checkpoint_id: {"items": ["a", "b", "c"]}}
+
+
+@pytest.mark.parametrize(("tries", "attempts"), [(1, 1), (2, 1), (3, 2)])
+async def test_a_subgraph_that_keeps_its_state_is_called_again_when_its_step_is(
+    world: World, tmp_path: Path, tries: int, attempts: int
+) -> None:
+    """Also when it was not called yet by the step that failed, by LangGraph's own retry and by ours: its last call is
+    not taken for this one."""
+    world.start()
+    graph_input = {"items": [], "folder": str(tmp_path), "count": tries}
+    job = await world.run("counts_calls", graph_input, retry_policy=AT_ONCE)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, attempts)
+    assert world.output(job.job_id)["items"] == [1, 2]

@@ -22,6 +22,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.errors import GraphBubbleUp
 
+from autopilot_server.engine import private
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.storage.store import CheckpointRow, Store, Write, WriteRow, WritesPut
 
@@ -155,7 +156,10 @@ class RunSaver(StoreReader):
         except StorageUnavailableError as error:
             self.sink.unreadable(error)
             raise UnreadableError(error.message, retry_delay=error.retry_delay) from error
-        self.sink.loaded(found, _place(config)[1])
+        checkpoint_ns = _place(config)[1]
+        if found is not None and checkpoint_ns:
+            private.begin_anew(config, found.metadata)
+        self.sink.loaded(found, checkpoint_ns)
         return found
 
     def put(

@@ -10,8 +10,10 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph._internal._constants import (
     CONF,
+    CONFIG_KEY_CHECKPOINT_MAP,
     CONFIG_KEY_CHECKPOINT_NS,
     CONFIG_KEY_CHECKPOINTER,
+    CONFIG_KEY_RESUMING,
     CONFIG_KEY_RUNTIME,
     CONFIG_KEY_STREAM,
     CONFIG_KEY_STRICT_RESUME,
@@ -227,6 +229,17 @@ def see_foreign_channels(graph: Pregel[Any, Any, Any, Any], checkpoint: Checkpoi
     foreign = {c: v for c, v in checkpoint["channel_versions"].items() if c not in graph.channels}
     if foreign:
         checkpoint["versions_seen"].setdefault(INTERRUPT, {}).update(foreign)
+
+
+def begin_anew(config: RunnableConfig, metadata: Mapping[str, Any]) -> None:
+    """Have a subgraph that keeps its state run, when its newest checkpoint is of a call in an earlier superstep.
+
+    LangGraph tells all subgraphs of a superstep that goes on after a failure or a crash that they go on as well. One
+    that was not called in this superstep before would take its last call for this one, run nothing, and give what came
+    of that again.
+    """
+    if metadata.get("parents", {}) != config[CONF].get(CONFIG_KEY_CHECKPOINT_MAP, {}):
+        config[CONF].pop(CONFIG_KEY_RESUMING, None)
 
 
 def reads_history(metadata: Mapping[str, Any]) -> bool:

@@ -385,6 +385,24 @@ def remembers() -> StateGraph[Any]:
     return builder.add_node("put", put).add_node("read", read).add_edge(START, "put").add_edge("put", "read")
 
 
+def counts_calls() -> StateGraph[Any]:
+    """A step that calls a subgraph which keeps its state from call to call, and fails before its second call."""
+    counter: StateGraph[Any] = StateGraph(State).add_node("call", step("call"))
+    counting = counter.add_edge(START, "call").compile(checkpointer=True)
+
+    async def count(state: State) -> State:
+        note(state, "count")
+        tries = (Path(state["folder"]) / "trace").read_text().count("count") - 1
+        if state["items"] and tries < state["count"]:
+            raise OddError("not yet")
+        return {"items": [len((await counting.ainvoke({"items": []}))["items"])]}
+
+    retries = RetryPolicy(initial_interval=0.001, max_attempts=2, jitter=False, retry_on=OddError)
+    builder: StateGraph[Any] = StateGraph(State).add_node("count", count, retry_policy=retries)
+    builder.add_edge(START, "count")
+    return builder.add_conditional_edges("count", lambda state: END if len(state["items"]) > 1 else "count")
+
+
 def exits() -> StateGraph[Any]:
     def leave(state: State) -> State:
         raise SystemExit(3)
