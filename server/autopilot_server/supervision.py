@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from types import FrameType
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,12 @@ def end_process_with(task: asyncio.Task[None]) -> None:
         end_process()
 
 
+def leave_to_parent(_number: int, _frame: FrameType | None) -> None:
+    """A handler that does nothing. Not SIG_IGN: whatever the process starts would ignore the signal as well."""
+
+
 def end_process() -> None:
     """Stop the process in order; one that leaves signals to its parent ends at once, and the parent replaces it."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+    if signal.getsignal(signal.SIGTERM) is leave_to_parent:
         os._exit(1)
     os.kill(os.getpid(), signal.SIGTERM)

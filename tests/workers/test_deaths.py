@@ -27,6 +27,18 @@ def test_a_killed_worker_s_jobs_go_on_from_their_last_checkpoint(server: WorkedS
     assert "died: SIGKILL" in server.log.read_text()
 
 
+def test_what_a_killed_worker_s_steps_had_started_is_ended(server: WorkedServer) -> None:
+    """And before that it ends on signals, which its parent leaves to the server."""
+    with server.client() as client:
+        client.submit("starts", server.input, job_id="j")
+        worker = server.holding()
+        child = int((server.folder / "child").read_text())
+        assert is_alive(child)
+        server.kill_worker(worker)
+        until(lambda: not is_alive(child), "the child is ended")
+        client.cancel("j", grace_period=0)
+
+
 def test_a_job_that_ends_its_worker_is_failed_and_spares_the_others(tmp_path: Path) -> None:
     with WorkedServer(tmp_path, workers="2") as server, server.client() as client:
         for job_id in ("innocent-1", "innocent-2"):

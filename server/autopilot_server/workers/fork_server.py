@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from autopilot_server import logs
@@ -58,6 +59,8 @@ class ForkServer:
         for end in (self._wakes, waker):
             end.setblocking(False)
         self._waker = waker
+        # Whatever handlers the workflows' modules have set.
+        leave_signals_to_parent()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         # What was loaded is shared with the workers as long as nobody writes to it: also the collector must not.
@@ -96,6 +99,7 @@ class ForkServer:
                 return
             # Whatever else ends here was started by the workflows' modules.
             if (worker_id := self._workers.pop(pid, None)) is not None:
+                _end_group(pid)
                 self._control.sendall(packed(Exited(worker_id, os.waitstatus_to_exitcode(status))))
 
     def _become_worker(self, request: Fork, link: int, stacks: int) -> None:
@@ -120,6 +124,12 @@ class ForkServer:
         finally:
             # Not by way of the frames above, which are the fork server's.
             os._exit(code)
+
+
+def _end_group(worker: int) -> None:
+    """End what a dead worker's steps had started and did not end; as long as it lives the number is not given again."""
+    with suppress(ProcessLookupError):
+        os.killpg(worker, signal.SIGKILL)
 
 
 def _load_anew(link: int, stacks: int, parent: int) -> None:

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 
+from autopilot_server.supervision import leave_to_parent
+
 _PR_SET_PDEATHSIG = 1
 
 # What a terminal or a supervisor sends to all processes of a service at once: the server alone decides what it means
@@ -22,6 +24,16 @@ def end_with_parent(parent: int) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore the signals that are meant for the server."""
+    """Do nothing on the signals that are meant for the server."""
     for number in _SERVERS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, leave_to_parent)
+
+
+def give_signals_to_children() -> None:
+    """What is forked from this process, by a step, ends on them again, as any process does."""
+    os.register_at_fork(after_in_child=_take_signals)
+
+
+def _take_signals() -> None:
+    for number in _SERVERS:
+        signal.signal(number, signal.SIG_DFL)

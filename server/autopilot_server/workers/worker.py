@@ -50,7 +50,7 @@ from autopilot_server.workers.messages import (
     rang,
 )
 from autopilot_server.workers.observed import Observations
-from autopilot_server.workers.parent import end_with_parent, leave_signals_to_parent
+from autopilot_server.workers.parent import end_with_parent, give_signals_to_children, leave_signals_to_parent
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ def run(link: int, stacks: int, parent: int, registry: Registry | None) -> None:
     """A worker's whole life, on its main thread. `registry`: what was loaded before the fork."""
     end_with_parent(parent)
     leave_signals_to_parent()
+    give_signals_to_children()
     faulthandler.register(STACKS_SIGNAL, file=stacks, all_threads=True)
     connection = socket.socket(fileno=link)
     begin: Begin = receive_exactly(connection)

@@ -63,6 +63,16 @@ def _spin(state: State) -> State:
         pass
 
 
+def _start_and_hold(state: State) -> State:
+    """Another process, that is left when this one is killed; before that one that is told to end, and does."""
+    told = subprocess.Popen(["sleep", "1000"])
+    told.terminate()
+    told.wait()
+    child = subprocess.Popen(["sleep", "1000"])
+    (Path(state["folder"]) / "child").write_text(str(child.pid))
+    return _hold(state | {"done": []})
+
+
 def _eat(_state: State) -> State:
     return {"done": [str(len(bytearray(2 << 30)))]}
 
@@ -94,6 +104,7 @@ steps = _graph(_first, _hold)
 crash = _graph(_crash)
 spin = _graph(_spin)
 eat = _graph(_eat)
+starts = _graph(_start_and_hold)
 block = _graph(_block)
 seize = _graph(_seize)
 nothing = _graph(_nothing)
