@@ -158,6 +158,13 @@ async def test_many_watchers_share_one_read(api: Api, monkeypatch: pytest.Monkey
     assert all([event.sequence for event in log] == list(range(1, 34)) for log in logs)
 
 
+async def test_thousands_who_come_at_once_are_all_served(api: Api) -> None:
+    """As after a restart, when all watchers come back."""
+    job_id = (await api.finished()).job_id
+    watches = [watching(api, job_id) for _ in range(4000)]
+    assert {len(events) for events in await asyncio.gather(*map(collect, watches))} == {3}
+
+
 async def test_a_client_that_goes_away_frees_its_place(api: Api) -> None:
     job = await api.submit()
     for _ in range(3):

@@ -106,14 +106,19 @@ class ApiServer:
         self._retired: dict[asyncio.Task[None], grpc.aio.Server] = {}
 
     def _new_server(self) -> grpc.aio.Server:
+        calls = _RPCS_OF_GRPC * self._settings.concurrent_rpcs
         server = grpc.aio.server(
             interceptors=self._interceptors(),
             options=[
                 *_OPTIONS,
                 ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS),
                 ("grpc.max_allowed_incoming_connections", most_connections(self._settings)),
+                # Of calls that have come and wait to be taken up gRPC would cancel all but a thousand or so: thousands
+                # of watchers come at once when a server is back.
+                ("grpc.server.max_pending_requests", calls),
+                ("grpc.server.max_pending_requests_hard_limit", calls),
             ],
-            maximum_concurrent_rpcs=_RPCS_OF_GRPC * self._settings.concurrent_rpcs,
+            maximum_concurrent_rpcs=calls,
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(self.service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
