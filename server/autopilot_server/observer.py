@@ -29,6 +29,9 @@ class Observer:
     def batch_ended(self, writes: int, events: int, seconds: float, *, committed: bool) -> None:
         """The writer carried out a batch, in this time from BEGIN to COMMIT."""
 
+    def step_began(self, job_id: str, workflow: str, step: str) -> None:
+        """A step begins: its code runs next."""
+
     def step_ended(self, workflow: str, step: str, seconds: float, *, failed: bool) -> None:
         """A step finished or failed."""
 

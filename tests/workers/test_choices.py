@@ -1,48 +1,86 @@
 """How many workers there are, and what they are made of."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
-from autopilot_client import JobState
+from autopilot_client import AutopilotError, FieldInvalid, JobState, WorkflowNotFound
 
-from tests.workers.conftest import CONFIG, WorkedServer, until
+from tests.waiting import wait_until
+from tests.workers.conftest import GRAPHS, Workers, kill, succeeded
 
 
 def test_without_workers_jobs_wait(tmp_path: Path) -> None:
-    server = WorkedServer(tmp_path)
-    with server, server.client() as client:
-        client.run("nothing", server.input)
+    """They are checked by what others have published; whoever asks for values is told why there are none."""
+    with Workers(tmp_path, workers=1) as server, server.client() as client:
+        done = client.submit("tells", {}).job_id
+        succeeded(client, done)
         server.kill()
         server.workers = "0"
         server.start()
-        job = client.submit("nothing", server.input)
-        assert client.get(job.job_id).state is JobState.PENDING
-        server.kill()
+        assert {workflow.name for workflow in client.workflows()} > {"tells", "spins_apart"}
+        jobs = [client.submit(workflow, {}).job_id for workflow in ("tells", "tells_apart")]
+        with pytest.raises(FieldInvalid):
+            client.submit("tells", {"items": "no list"})
+        with pytest.raises(WorkflowNotFound):
+            client.submit("nobody", {})
+        assert [client.get(job).state for job in jobs] == [JobState.PENDING] * 2
+        assert list(client.checkpoints(done))
+        with pytest.raises(WorkflowNotFound, match="cannot read its checkpoints' values; list them with VIEW_BASIC"):
+            list(client.checkpoints(done, values=True))
+        assert server.processes == []
+        assert server.terminate() == 0
         server.workers = "1"
         server.start()
-        assert client.get(job.job_id, wait=60).state is JobState.SUCCEEDED
+        for job in jobs:
+            succeeded(client, job)
 
 
-@pytest.mark.parametrize("workers", ["-1", "257", "many", "1.5", ""])
-def test_a_number_that_is_none(tmp_path: Path, workers: str) -> None:
-    server = WorkedServer(tmp_path, workers=workers)
+def refused(server: Workers) -> str:
+    """Try to start: its last line."""
     assert not server.start_or_die()
     assert server.wait_for_death() == 2
-    assert server.log.read_text().startswith(f"autopilot: --workers {workers}: must be inline, or a number up to 256")
+    return server.log.read_text().strip().split("\n")[-1]
+
+
+@pytest.mark.parametrize("workers", ["-1", "257", "1000", "many", "1.5", ""])
+def test_a_number_that_is_none(tmp_path: Path, workers: str) -> None:
+    line = refused(Workers(tmp_path, workers=workers))
+    assert line == f"autopilot: --workers {workers}: must be inline, or a number up to 256"
+
+
+def test_inline_refuses_isolated_workflows(tmp_path: Path) -> None:
+    assert "and --workers inline has none: start with --workers 1 or more" in refused(
+        Workers(tmp_path, workers="inline")
+    )
+
+
+def with_module(folder: Path, line: str, *options: str) -> Workers:
+    """A server whose workflows' module has another line."""
+    project = folder / "project"
+    project.mkdir()
+    for file in (GRAPHS, GRAPHS.with_name("graphs.py")):
+        shutil.copy(file, project)
+    with (project / "graphs.py").open("a") as module:
+        module.write(f"\n{line}\n")
+    return Workers(folder, *options, config=project / "langgraph.json")
 
 
 @pytest.mark.parametrize(
     ("line", "why"),
-    [("import os; os.kill(os.getpid(), 11)", "SIGSEGV"), ("raise SystemExit(3)", "SystemExit: 3"), ("def", "Syntax")],
+    [
+        ("os.kill(os.getpid(), 11)", "the process that loads the workflows ended by itself (SIGSEGV) while it did"),
+        ("os._exit(3)", "the process that loads the workflows ended by itself (exit code 3) while it did"),
+        ("raise SystemExit(3)", "graphs.py:holds: cannot be imported: SystemExit: 3"),
+        ("raise KeyError('x')", "graphs.py:holds: cannot be imported: KeyError"),
+        ("def", "graphs.py:holds: cannot be imported: SyntaxError"),
+    ],
 )
 def test_workflows_that_cannot_be_loaded_end_the_start(tmp_path: Path, line: str, why: str) -> None:
-    server = _with_module(tmp_path, line)
-    assert not server.start_or_die()
-    assert server.wait_for_death() == 2
-    last = server.log.read_text().strip().split("\n")[-1]
-    assert last.startswith("autopilot: ")
-    assert why in last
+    said = refused(with_module(tmp_path, line))
+    assert said.startswith("autopilot: ")
+    assert why in said
 
 
 @pytest.mark.parametrize(
@@ -50,39 +88,70 @@ def test_workflows_that_cannot_be_loaded_end_the_start(tmp_path: Path, line: str
     [
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
         "import socket; _left_open = socket.socket()",
-        "import os; os.chdir('/')",
+        "_left_open = open(__file__)",
     ],
 )
 def test_what_modules_leave_behind_is_shared_by_no_two_workers(tmp_path: Path, line: str) -> None:
-    with _with_module(tmp_path, f"{line}\nimport os\nLOADED_BY = os.getpid()") as server, server.client() as client:
-        assert client.run("nothing", server.input)["done"] == ["nothing"]
+    """Each loads the workflows itself, and the log says that this takes its time."""
+    with with_module(tmp_path, line) as server, server.client() as client:
+        for workflow in ("tells", "tells_apart"):
+            process, loaded_by, *_ = client.run(workflow, {})["items"]
+            assert loaded_by == process
+        server.says("each worker loads them anew")
+
+
+def test_workers_share_what_was_loaded(tmp_path: Path) -> None:
+    """Modules may go to another folder, and set handlers for signals that are the server's affair."""
+    line = "import signal; os.chdir('/'); signal.signal(signal.SIGTERM, signal.SIG_DFL)"
+    with with_module(tmp_path, line) as server, server.client() as client:
+        for workflow in ("tells", "tells_apart"):
+            _, loaded_by, parent, folder = client.run(workflow, {})["items"]
+            assert (loaded_by, parent, folder) == (server.fork_server, server.fork_server, "/")
+        server.submit(client, "holds", "job")
+        server.stands("job")
+        server.signal_all(signal.SIGTERM)
+        server.says("stopping")
+        server.go("job")
+        assert server.wait_for_death() == 0
+        server.start()
+        succeeded(client, "job", attempts=2)
+    assert "died" not in server.log.read_text()
+
+
+def test_workflows_that_cannot_be_loaded_any_more(tmp_path: Path) -> None:
+    """When they have to be: the server answers, says why nothing runs, and goes on once they are mended."""
+    with with_module(tmp_path, "") as server, server.client() as client:
+        first = client.submit("tells", {}).job_id
+        succeeded(client, first)
+        module = tmp_path / "project" / "graphs.py"
+        text = module.read_text()
+        module.write_text("def")
+        kill(server.fork_server)
+        server.says("no worker can be started: ", 2)
+        assert "cannot be imported: SyntaxError" in server.log.read_text()
+        job = client.submit("tells", {}).job_id
+        assert client.get(job).state is JobState.PENDING
+        with pytest.raises(AutopilotError):
+            list(client.checkpoints(first, values=True))
+        module.write_text(text)
+        succeeded(client, job)
+        assert [checkpoint.values for checkpoint in client.checkpoints(first, values=True)]
 
 
 def test_changed_workflows_are_loaded_again(tmp_path: Path) -> None:
-    server = _with_module(tmp_path, "")
-    server.options += ["--reload"]
-    with server, server.client() as client:
-        client.submit("steps", server.input, job_id="j")
-        server.holding()
-        before = client.get("j").workflow_revision
-        file = tmp_path / "project" / "graphs.py"
-        file.write_text(file.read_text().replace('"hold"]', '"changed"]'))
-        assert server.holding()
-        server.go()
-        job = client.get("j", wait=60)
-        assert job.output["done"] == ["first", "changed"]
+    """What runs goes on with them, from its last checkpoint; those that cannot be loaded change nothing."""
+    with with_module(tmp_path, "", "--reload") as server, server.client() as client:
+        server.submit(client, "holds", "job")
+        server.stands("job")
+        before = client.get("job").workflow_revision
+        module = tmp_path / "project" / "graphs.py"
+        module.write_text(module.read_text().replace('["hold"]', '["changed"]'))
+        server.stands("job", 2)
+        server.go("job")
+        job = succeeded(client, "job", attempts=2)
+        assert job.output["items"] == ["before", "changed", "after"]
         assert job.workflow_revision != before
-        assert (tmp_path / "first").read_text() == "ran\n"
-        file.write_text("def")
-        until(lambda: "reload: the changed workflows cannot be loaded" in server.log.read_text(), "the log says why")
-        assert client.run("nothing", server.input)["done"] == ["nothing"]
-
-
-def _with_module(folder: Path, line: str) -> WorkedServer:
-    """A server whose workflows' module has another line."""
-    shutil.copytree(CONFIG.parent, folder / "project")
-    module = folder / "project" / "graphs.py"
-    module.write_text(f"{module.read_text()}\n{line}\n")
-    server = WorkedServer(folder)
-    server.config = folder / "project" / "langgraph.json"
-    return server
+        module.write_text("def")
+        server.says("reload: the changed workflows cannot be loaded")
+        assert client.run("tells", {})["items"]
+        wait_until(lambda: len(server.processes) == 3, lambda: server.processes)

@@ -1,130 +1,122 @@
-"""Workers that die, of whatever, and what becomes of their jobs."""
+"""Workers, and the process that they are forked from, that die: their jobs go on by themselves, at once."""
 
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from autopilot_client import JobState
+from autopilot_client import Client, JobState, StepStarted
 
-from tests.workers.conftest import ONE, ONE_AND_TWO, WorkedServer, children, is_alive, until
+from tests.waiting import wait_until
+from tests.workers.conftest import (
+    Workers,
+    children,
+    ended,
+    gone,
+    kill,
+    lives,
+    moves,
+    succeeded,
+    whole_log,
+)
 
-
-@ONE_AND_TWO
-def test_a_killed_worker_s_jobs_go_on_from_their_last_checkpoint(server: WorkedServer) -> None:
-    with server.client() as client:
-        client.submit("steps", server.input, job_id="j")
-        server.kill_worker(server.holding())
-        assert server.holding()
-        server.go()
-        job = client.get("j", wait=60)
-        events = list(client.watch("j"))
-    assert job.state is JobState.SUCCEEDED
-    assert (job.attempt, job.failed_attempts) == (2, 0)
-    assert job.output["done"] == ["first", "hold"]
-    assert (server.folder / "first").read_text() == "ran\n"
-    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-    assert "died: SIGKILL" in server.log.read_text()
+PENDING, RUNNING, SUCCEEDED = JobState.PENDING, JobState.RUNNING, JobState.SUCCEEDED
 
 
-def test_what_a_killed_worker_s_steps_had_started_is_ended(server: WorkedServer) -> None:
-    """And before that it ends on signals, which its parent leaves to the server."""
-    with server.client() as client:
-        client.submit("starts", server.input, job_id="j")
-        worker = server.holding()
-        child = int((server.folder / "child").read_text())
-        assert is_alive(child)
-        server.kill_worker(worker)
-        until(lambda: not is_alive(child), "the child is ended")
-        client.cancel("j", grace_period=0)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_jobs_of_a_killed_worker_go_on(tmp_path: Path, workers: int) -> None:
+    """From their last checkpoint, though nobody polls; those of another worker do not notice."""
+    with Workers(tmp_path, workers=workers) as server, server.client() as client:
+        jobs = [server.submit(client, "holds", f"job-{number}") for number in range(6)]
+        worker = {job: server.stands(job) for job in jobs}
+        victim = worker[jobs[0]]
+        kill(victim)
+        lost = [job for job in jobs if worker[job] == victim]
+        assert all(server.stands(job, 2) != victim for job in lost)
+        server.go(*jobs)
+        for job_id in jobs:
+            job = succeeded(client, job_id, attempts=1 + (job_id in lost))
+            assert job.output["items"] == ["before", "hold", "after"]
+        events = whole_log(client, ended(client, jobs[0]))
+        assert moves(events) == [PENDING, RUNNING, PENDING, RUNNING, SUCCEEDED]
+        steps = [event.kind.step for event in events if isinstance(event.kind, StepStarted)]
+        assert (steps.count("before"), steps[-1]) == (1, "after")
+        server.says(f"(process {victim}) died: SIGKILL")
+        assert len(server.processes) == 1 + workers
 
 
-def test_a_job_that_ends_its_worker_is_failed_and_spares_the_others(tmp_path: Path) -> None:
-    with WorkedServer(tmp_path, workers="2") as server, server.client() as client:
-        for job_id in ("innocent-1", "innocent-2"):
-            client.submit("steps", server.input | {"folder": str(tmp_path / job_id)}, job_id=job_id)
-            (tmp_path / job_id).mkdir()
-        until(lambda: len(list(tmp_path.glob("innocent-*/holding-*"))) == 2, "both innocent jobs hold")
-        client.submit("crash", server.input, job_id="culprit")
-        culprit = client.get("culprit", wait=60)
-        assert culprit.state is JobState.FAILED
-        assert culprit.error is not None
-        assert culprit.error.reason == "WORKER_LOST"
-        for job_id in ("innocent-1", "innocent-2"):
-            (tmp_path / job_id / "go").touch()
-            job = client.get(job_id, wait=60)
-            assert job.state is JobState.SUCCEEDED
-            # After the second death of its worker the culprit runs alone.
+def test_what_a_killed_worker_had_started_is_ended(server: Workers, client: Client) -> None:
+    """A process that a step has started lives in nobody's name once the worker is gone."""
+    job = server.submit(client, "leaves_child", "leaves")
+    succeeded(client, job)
+    worker, child = server.all_pids(job)[0]
+    assert lives(child)
+    kill(worker)
+    gone(worker, child)
+
+
+def test_a_step_that_crashes_fails_its_own_job_alone(tmp_path: Path) -> None:
+    """It takes those that run beside it along once or twice; then it has a process of its own to crash."""
+    with Workers(tmp_path, "--max-worker-losses", "5", workers=1) as server, server.client() as client:
+        innocent = [server.submit(client, "holds", f"innocent-{number}") for number in range(5)]
+        for job_id in innocent:
+            server.stands(job_id)
+        bad = [server.submit(client, "crashes", f"crash-{number}") for number in range(2)]
+        for job_id in bad:
+            job = ended(client, job_id)
+            assert (job.state, job.failed_attempts) == (JobState.FAILED, 0)
+            assert job.attempt >= 5
+            assert job.error is not None
+            assert job.error.reason == "WORKER_LOST"
+            assert "died 5 times in a row" in job.error.message
+            whole_log(client, job)
+        later = server.submit(client, "holds", "later")
+        server.stands(later)
+        server.go(*innocent, later)
+        succeeded(client, later)
+        for job_id in innocent:
+            job = ended(client, job_id)
+            assert (job.state, job.failed_attempts) == (SUCCEEDED, 0)
             assert job.attempt <= 3
-        (tmp_path / "mended").touch()
-        client.resume("culprit")
-        assert client.get("culprit", wait=60).state is JobState.SUCCEEDED
-    assert server.log.read_text().count("died: SIGSEGV") == 10
+        server.go(bad[0])
+        client.resume(bad[0])
+        assert ended(client, bad[0]).output["items"] == ["before", "did not crash", "after"]
+        server.says("died: SIGSEGV")
 
 
-@pytest.mark.parametrize("step", ["hold", "seize"])
-def test_all_processes_end_with_a_killed_server_and_the_next_goes_on(tmp_path: Path, step: str) -> None:
-    server = WorkedServer(tmp_path, workers="2")
-    with server, server.client() as client:
-        client.submit("steps" if step == "hold" else "seize", server.input, job_id="j")
-        if step == "hold":
-            server.holding()
-        until((tmp_path / "seizing").exists if step == "seize" else lambda: True, "the interpreter is held")
-        processes = children(server.pid)
-        assert len(processes) >= 3
-        server.kill()
-        until(lambda: not any(map(is_alive, processes)), "all processes end")
-        server.go()
-        server.start()
-        assert client.get("j", wait=60).state is JobState.SUCCEEDED
+def test_a_killed_fork_server_is_replaced(server: Workers, client: Client) -> None:
+    """With all its workers, whose jobs go on in others."""
+    jobs = [server.submit(client, workflow, workflow) for workflow in ("holds", "holds_apart")]
+    first = [server.stands(job) for job in jobs]
+    before = server.processes
+    kill(server.fork_server)
+    assert {server.stands(job, 2) for job in jobs}.isdisjoint(before)
+    server.go(*jobs)
+    for job in jobs:
+        succeeded(client, job, attempts=2)
+    gone(*before, *first)
+    server.says("the process that workers are forked from died; it is replaced")
+    wait_until(lambda: len(children(server.fork_server)) == 2)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_all_processes_drains_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    """As a terminal sends it, or a supervisor."""
-    server = WorkedServer(tmp_path, options=("--drain-seconds", "1"))
-    with server, server.client() as client:
-        client.submit("steps", server.input, job_id="j")
-        server.holding()
-        processes = children(server.pid)
-        for pid in [*processes, server.pid]:
-            os.kill(pid, number)
-        assert server.wait_for_death() == 0
-        assert not any(map(is_alive, processes))
-        server.go()
-        server.start()
-        job = client.get("j", wait=60)
-        assert job.state is JobState.SUCCEEDED
-        assert job.attempt == 2
-    assert "died" not in server.log.read_text()
-
-
-def test_a_dead_fork_server_is_replaced(server: WorkedServer) -> None:
-    with server.client() as client:
-        client.submit("steps", server.input, job_id="j")
-        server.holding()
-        (fork_server,) = {pid for pid in children(server.pid) if _parent(pid) == server.pid}
-        server.kill_worker(fork_server)
-        assert server.holding()
-        server.go()
-        assert client.get("j", wait=60).state is JobState.SUCCEEDED
-
-
-@ONE
-def test_a_stopped_worker_that_wakes_up_changes_nothing(server: WorkedServer) -> None:
-    with server.client() as client:
-        client.submit("steps", server.input, job_id="j")
-        worker = server.holding()
-        os.kill(worker, signal.SIGSTOP)
-        client.cancel("j", grace_period=0.1)
-        until(lambda: client.get("j").state is JobState.CANCELLED, "the job is cancelled")
-        before = client.get("j")
-        server.go()
-        os.kill(worker, signal.SIGCONT)
-        # It works again: nobody else could.
-        assert client.run("nothing", server.input)["done"] == ["nothing"]
-        assert client.get("j") == before
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+def test_a_stopped_worker_that_wakes_up_changes_nothing(server: Workers, client: Client) -> None:
+    """Its job was cancelled, deleted, and is another's by then."""
+    job_id = server.submit(client, "holds", "job")
+    worker = server.stands(job_id)
+    os.kill(worker, signal.SIGSTOP)
+    client.cancel(job_id, grace_period=0.05)
+    assert ended(client, job_id).state is JobState.CANCELLED
+    client.delete(job_id)
+    server.submit(client, "holds", "job")
+    assert server.stands(job_id, 2) != worker
+    server.go(job_id)
+    before = succeeded(client, job_id)
+    os.kill(worker, signal.SIGCONT)
+    # What it takes now, it takes after everything that it still had to do.
+    jobs = [server.submit(client, "holds", f"next-{number}") for number in range(20)]
+    wait_until(lambda: all(server.pids(job) for job in jobs))
+    assert worker in {server.stands(job) for job in jobs}
+    server.go(*jobs)
+    for job in jobs:
+        succeeded(client, job)
+    assert client.get(job_id) == before

@@ -239,6 +239,7 @@ class Recorder:
         for around in filter(None, map(private.task_of, namespace)):
             self._inside.setdefault(around, []).append(payload["id"])
         self._append(StepStarted(step, payload["id"]))
+        self._observer.step_began(self._claim.fence.job_id, self._claim.job.spec.workflow, step)
         self._arm_timer()
 
     def _innermost(self, namespace: tuple[str, ...]) -> str:

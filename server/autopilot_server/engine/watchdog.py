@@ -11,6 +11,7 @@ from contextvars import Context
 from typing import Any
 
 from langchain_core.runnables.config import var_child_runnable_config
+from structlog.contextvars import get_contextvars
 
 from autopilot_server.observer import Observer
 
@@ -63,27 +64,31 @@ class Watchdog:
         if blamed is None:
             return False
         self.stalls += 1
-        step, job_id = blamed
+        step, bound = blamed
         self._observer.loop_stalled(step)
         log.warning(
-            "step %r has blocked the engine's event loop for %.1f s: call async code, or make the step synchronous\n%s",
+            "step %r of workflow %r has blocked the engine's event loop for %.1f s: call async code, or make the step "
+            "synchronous\n%s",
             step,
+            bound.get("workflow", ""),
             seconds,
             "".join(traceback.format_stack(sys._current_frames().get(self._loop_thread))),
-            extra={"step": step, "job_id": job_id},
+            extra={"step": step, **bound},
         )
         return True
 
 
-def _running_step(loop: asyncio.AbstractEventLoop) -> tuple[str, str] | None:
-    """The step, and its job, whose code a loop runs now; None when it runs none. Called from another thread."""
+def _running_step(loop: asyncio.AbstractEventLoop) -> tuple[str, dict[str, Any]] | None:
+    """The step whose code a loop runs now, and what log lines of its job are marked with; None when it runs none.
+    Called from another thread."""
     task = asyncio.current_task(loop)
     context = None if task is None else _context_of(task)
     config = None if context is None else context.get(var_child_runnable_config)
     step = None if config is None else (config.get("metadata") or {}).get("langgraph_node")
-    if config is None or step is None:
+    if context is None or step is None:
         return None
-    return step, config.get("configurable", {}).get("job_id", "")
+    # In a copy: nobody enters a context that is being run in.
+    return step, context.copy().run(get_contextvars)
 
 
 def _context_of(task: asyncio.Task[Any]) -> Context | None:

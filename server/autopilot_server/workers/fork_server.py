@@ -5,6 +5,7 @@ threads or open files, which do not survive a fork or must not be shared, each w
 """
 
 import gc
+import logging
 import os
 import resource
 import select
@@ -25,6 +26,8 @@ from autopilot_server.workers.link import packed, receive_exactly
 from autopilot_server.workers.messages import Exited, Fork, Forked, Load, Loaded, Refused
 from autopilot_server.workers.parent import end_with_parent, leave_signals_to_parent
 
+log = logging.getLogger(__name__)
+
 _THREAD_LOOKS = 50
 
 
@@ -44,6 +47,10 @@ def main() -> None:
         return
     control.sendall(packed(Loaded(registry.descriptors, [str(file) for file in registry.files])))
     forks = _wait_for_threads(threads) and _open_files() <= files
+    if not forks:
+        log.warning(
+            "the workflows' modules leave threads or open files behind: each worker loads them anew, which takes longer"
+        )
     ForkServer(control, registry if forks else None, folder).serve()
 
 
@@ -79,7 +86,7 @@ class ForkServer:
 
     def _fork(self) -> bool:
         """Carry out one request. False: the server is gone."""
-        _, files, _, _ = socket.recv_fds(self._control, 1, 2)
+        _, files, _, _ = socket.recv_fds(self._control, 1, 3)
         if not files:
             return False
         request: Fork = receive_exactly(self._control)
@@ -102,7 +109,7 @@ class ForkServer:
                 _end_group(pid)
                 self._control.sendall(packed(Exited(worker_id, os.waitstatus_to_exitcode(status))))
 
-    def _become_worker(self, request: Fork, link: int, stacks: int) -> None:
+    def _become_worker(self, request: Fork, link: int, stacks: int, notes: int) -> None:
         """In the child: never returns."""
         code = 1
         try:
@@ -117,9 +124,9 @@ class ForkServer:
                 resource.setrlimit(kind, (most, most))
             if self._registry is None:
                 os.chdir(self._folder)
-                _load_anew(link, stacks, parent)
+                _load_anew(link, stacks, notes, parent)
             else:
-                worker.run(link, stacks, parent, self._registry)
+                worker.run(link, stacks, notes, parent, self._registry)
                 code = 0
         finally:
             # Not by way of the frames above, which are the fork server's.
@@ -132,13 +139,11 @@ def _end_group(worker: int) -> None:
         os.killpg(worker, signal.SIGKILL)
 
 
-def _load_anew(link: int, stacks: int, parent: int) -> None:
-    """Become a process that shares nothing with the fork server."""
-    for file in (link, stacks):
+def _load_anew(*numbers: int) -> None:
+    """Become a process that shares nothing with the fork server. `numbers`: of its files, and its parent's."""
+    for file in numbers[:-1]:
         os.set_inheritable(file, True)
-    os.execv(  # noqa: S606 - this program itself
-        sys.executable, [*command(worker.__name__, "main"), str(link), str(stacks), str(parent)]
-    )
+    os.execv(sys.executable, [*command(worker.__name__, "main"), *map(str, numbers)])  # noqa: S606 - this program
 
 
 def _threads() -> int:

@@ -15,6 +15,7 @@ from autopilot_server.jobs.errors import StartupError
 from autopilot_server.workers.command import command
 from autopilot_server.workers.link import Link
 from autopilot_server.workers.messages import Exited, Fork, Forked, Load, Loaded, Refused
+from autopilot_server.workers.notes import Notes, notes_file
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Process:
     link: Link
     stacks: int
     """The file that it writes its stacks to."""
+    notes: Notes
     exited: asyncio.Future[int] = field(repr=False)
     """Its exit code, less than 0 for a signal. Set once it is dead, whatever killed it."""
 
@@ -59,6 +61,7 @@ class Process:
         """Let go of it."""
         self.link.close()
         os.close(self.stacks)
+        self.notes.close()
 
 
 class Forks:
@@ -113,13 +116,16 @@ class Forks:
             if self.lost:
                 raise ForkServerLostError
             ours, theirs = socket.socketpair()
-            stacks = _nameless_file()
+            stacks, notes = _nameless_file(), notes_file()
             exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            process = Process(worker_id=worker_id, pid=0, link=Link(ours), stacks=stacks, exited=exited)
+            process = Process(
+                worker_id=worker_id, pid=0, link=Link(ours), stacks=stacks, notes=Notes(notes), exited=exited
+            )
             self._processes[worker_id] = process
-            socket.send_fds(self._control, [b"f"], [theirs.fileno(), stacks])
+            socket.send_fds(self._control, [b"f"], [theirs.fileno(), stacks, notes])
             self._link.send(Fork(worker_id, tuple(limits)))
             theirs.close()
+            os.close(notes)
             forked = await self._answers.get()
             if not isinstance(forked, Forked):
                 process.close()

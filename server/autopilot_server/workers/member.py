@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,12 @@ from autopilot_server.jobs.states import JobState
 from autopilot_server.workers.forks import Process
 from autopilot_server.workers.messages import Alive, Rang, Ready
 
-# How much of its stacks is shown.
+# How much of its stacks is read, and shown.
+_MOST_STACK_BYTES = 1 << 20
 _STACK_BYTES = 16 << 10
+
+# Where threads are that have nothing to do, by the innermost frame.
+_WAITS = re.compile(r"[^\n]*\n  File \"[^\"]*/(threading|selectors|concurrent/futures/thread|workers/worker)\.py\"")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,6 +25,10 @@ class Load:
 
     running_jobs: int = 0
     abandoned_threads: int = 0
+
+
+def _works(stack: str) -> bool:
+    return not _WAITS.match(stack)
 
 
 class Member:
@@ -70,10 +79,12 @@ class Member:
         self.last_beat = self._loop.time()
 
     def stacks(self) -> str:
-        """What it has written of its stacks since the last time."""
-        text = os.pread(self.process.stacks, _STACK_BYTES, 0).decode("utf-8", "replace")
-        os.ftruncate(self.process.stacks, 0)
-        return text
+        """The stacks that it has written since the last time, of threads that do not wait."""
+        file = self.process.stacks
+        text = os.pread(file, _MOST_STACK_BYTES, 0).decode("utf-8", "replace")
+        os.ftruncate(file, 0)
+        os.lseek(file, 0, os.SEEK_SET)
+        return "\n\n".join(filter(_works, text.strip().split("\n\n")))[:_STACK_BYTES]
 
     async def _listen(self, on_message: Callable[["Member", Any], None]) -> None:
         async for message in self.process.link.messages():

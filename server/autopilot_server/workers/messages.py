@@ -48,7 +48,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Make a worker. Its end of a link, and a file for its stacks, come with the message."""
+    """Make a worker. Its end of a link, and files for its stacks and its notes, come with the message."""
 
     worker_id: str
     limits: tuple[tuple[int, int], ...] = ()

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 
 from autopilot_server.supervision import leave_to_parent
 
@@ -31,9 +32,22 @@ def leave_signals_to_parent() -> None:
 
 def give_signals_to_children() -> None:
     """What is forked from this process, by a step, ends on them again, as any process does."""
-    os.register_at_fork(after_in_child=_take_signals)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals, after_in_child=_take_signals)
+
+
+_held = threading.local()
+
+
+def _hold_signals() -> None:
+    # One that comes before the child has its own handlers would be lost.
+    _held.before = signal.pthread_sigmask(signal.SIG_BLOCK, _SERVERS)
+
+
+def _let_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.before)
 
 
 def _take_signals() -> None:
     for number in _SERVERS:
         signal.signal(number, signal.SIG_DFL)
+    _let_signals()

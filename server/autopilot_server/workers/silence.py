@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import Job
+from autopilot_server.jobs.tenants import public
 from autopilot_server.storage.store import Store
 from autopilot_server.workers.member import Member
 from autopilot_server.workers.messages import BEAT_SECONDS, STACKS_SIGNAL
@@ -64,16 +65,20 @@ class Silence:
         )
 
     def _running(self, member: Member) -> list[str]:
-        """The steps that run there, as far as they were told."""
+        """The steps that run there, those of the job whose step began last first."""
+        noted = {note.job_id: note.step for note in reversed(member.process.notes.newest())}
         try:
-            fences = list(self._store.runs_of(member.worker_id))
-            jobs = [self._store.job_get(fence.job_id, payloads=False) for fence in fences[:_MOST_NAMED]]
+            ids = {fence.job_id for fence in self._store.runs_of(member.worker_id)}
+            newest = [*(job_id for job_id in reversed(noted) if job_id in ids), *(ids - noted.keys())]
+            jobs = [self._store.job_get(job_id, payloads=False) for job_id in newest[:_MOST_NAMED]]
         except StorageUnavailableError:
             return []
-        named = [_named(job) for job in jobs if job is not None]
-        return [*named, f"{len(fences) - len(jobs)} more"] if len(fences) > len(jobs) else named
+        named = [_named(job, noted.get(job.job_id)) for job in jobs if job is not None]
+        return [*named, f"{len(ids) - len(jobs)} more"] if len(ids) > len(jobs) else named
 
 
-def _named(job: Job) -> str:
-    steps = ", ".join(job.progress.active_steps) or "unknown"
-    return f"job {job.job_id} of workflow {job.spec.workflow}, steps {steps}"
+def _named(job: Job, newest: str | None) -> str:
+    """A job by its steps: the one that began last, which need not be told yet, and those that run as far as is told."""
+    told = [step for step in job.progress.active_steps if step != newest]
+    steps = ", ".join([newest, *told] if newest else told) or "unknown"
+    return f"step {steps} of workflow {job.spec.workflow}, job {public(job.job_id)}"

@@ -49,6 +49,7 @@ from autopilot_server.workers.messages import (
     Values,
     rang,
 )
+from autopilot_server.workers.notes import Notes
 from autopilot_server.workers.observed import Observations
 from autopilot_server.workers.parent import end_with_parent, give_signals_to_children, leave_signals_to_parent
 
@@ -56,14 +57,14 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """A worker that loads the workflows itself. Its arguments are the numbers of its link and of its file for stacks,
-    and its parent's."""
-    link, stacks, parent = map(int, sys.argv[1:4])
-    run(link, stacks, parent, None)
+    """A worker that loads the workflows itself. Its arguments are the numbers of its link and of its files for stacks
+    and notes, and its parent's."""
+    link, stacks, notes, parent = map(int, sys.argv[1:5])
+    run(link, stacks, notes, parent, None)
     os._exit(0)
 
 
-def run(link: int, stacks: int, parent: int, registry: Registry | None) -> None:
+def run(link: int, stacks: int, notes: int, parent: int, registry: Registry | None) -> None:
     """A worker's whole life, on its main thread. `registry`: what was loaded before the fork."""
     end_with_parent(parent)
     leave_signals_to_parent()
@@ -76,7 +77,7 @@ def run(link: int, stacks: int, parent: int, registry: Registry | None) -> None:
     if registry is None:
         registry = load_registry(begin.settings)
     threading.Thread(target=_end_with_server, args=(link,), name="parent", daemon=True).start()
-    asyncio.run(Worker(begin, Link(connection), registry).serve())
+    asyncio.run(Worker(begin, Link(connection), Notes(notes), registry).serve())
     logging.shutdown()
 
 
@@ -106,11 +107,11 @@ def _end_with_server(link: int) -> None:
 class Worker:
     """Runs jobs, or reads values, and answers the server. Lives in the main thread's loop."""
 
-    def __init__(self, begin: Begin, link: Link, registry: Registry) -> None:
+    def __init__(self, begin: Begin, link: Link, notes: Notes, registry: Registry) -> None:
         """Open the database that the server has open. StartupError."""
         settings = begin.settings
         self._link = link
-        self._observations = Observations()
+        self._observations = Observations(notes)
         self._doorbell = Doorbell()
         sealer = Sealer(tuple(Key(secret) for secret in begin.secrets)) if begin.secrets else None
         serde = checkpoint_serializer(allowed_types(settings.allowed_types), sealer)

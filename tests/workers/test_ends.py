@@ -1,0 +1,108 @@
+"""The end of the server, in order and not: no process stays, and what ran goes on with the next start."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from autopilot_client import JobState
+
+from tests.proof.server import AUTOPILOT
+from tests.workers.conftest import Workers, gone, lives, moves, succeeded, whole_log
+
+
+def drain(server: Workers) -> None:
+    command = [AUTOPILOT, "drain", "--database", f"sqlite:///{server.database}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+ENDS: list[Callable[[Workers], None]] = [
+    lambda server: server.signal_all(signal.SIGINT),
+    lambda server: server.signal_all(signal.SIGTERM),
+    drain,
+    lambda server: server.signal(signal.SIGTERM),
+]
+
+
+def test_every_end_in_order_drains_and_counts_no_loss(tmp_path: Path) -> None:
+    """Though one loss would be too many."""
+    options = ("--max-worker-losses", "1", "--drain-seconds", "0.1")
+    with Workers(tmp_path, *options) as server, server.client() as client:
+        jobs = [server.submit(client, workflow, workflow) for workflow in ("holds", "holds_apart")]
+        for attempt, end in enumerate(ENDS, start=1):
+            for job in jobs:
+                server.stands(job, attempt)
+            processes = server.processes
+            end(server)
+            assert server.wait_for_death() == 0
+            gone(*processes)
+            server.start()
+        attempts = 1 + len(ENDS)
+        for job in jobs:
+            server.stands(job, attempts)
+        server.go(*jobs)
+        for job in jobs:
+            done = succeeded(client, job, attempts=attempts)
+            once = [JobState.PENDING, JobState.RUNNING]
+            assert moves(whole_log(client, done)) == [*(once * attempts), JobState.SUCCEEDED]
+    assert "died" not in server.log.read_text()
+
+
+def test_a_step_comes_to_its_checkpoint_before_the_end(tmp_path: Path) -> None:
+    with Workers(tmp_path) as server, server.client() as client:
+        jobs = [server.submit(client, workflow, workflow) for workflow in ("holds", "holds_apart")]
+        for job in jobs:
+            server.stands(job)
+        server.signal(signal.SIGTERM)
+        server.says("stopping")
+        server.go(*jobs)
+        assert server.wait_for_death() == 0
+        server.start()
+        for job in jobs:
+            assert succeeded(client, job, attempts=2).output["items"] == ["before", "hold", "after"]
+            assert len(server.pids(job)) == 1
+
+
+def test_all_processes_end_with_a_killed_server(tmp_path: Path) -> None:
+    """Also those whose interpreter a step holds, and those that do nothing but run; the next server starts at once."""
+    with Workers(tmp_path) as server, server.client() as client:
+        # One that is held claims nothing more.
+        server.fifo("seizes")
+        held = server.stands(server.submit(client, "seizes", "seizes"))
+        jobs = {workflow: server.submit(client, workflow, workflow) for workflow in ("holds", "holds_apart")}
+        jobs["spins"] = server.submit(client, "spins_apart", "spins")
+        first = {workflow: server.stands(job) for workflow, job in jobs.items()}
+        processes = server.processes
+        assert {held, *first.values()} < set(processes)
+        assert len(processes) == 5
+        server.kill()
+        server.start()
+        gone(*processes)
+        for workflow, job in jobs.items():
+            assert server.stands(job, 2) != first[workflow]
+        server.stands("seizes", 2)
+        server.go("holds", "holds_apart")
+        server.release("seizes")
+        for job_id in ("holds", "holds_apart", "seizes"):
+            succeeded(client, job_id, attempts=2)
+        client.cancel("spins", grace_period=0)
+        gone(*server.pids("spins"))
+    for pids in server.all_pids("spins"):
+        if lives(pids[1]):
+            os.kill(pids[1], signal.SIGKILL)
+
+
+def test_workers_that_cannot_be_drained_are_ended(tmp_path: Path) -> None:
+    """Their jobs go on at the next start."""
+    with Workers(tmp_path, "--drain-seconds", "0", workers=1) as server, server.client() as client:
+        server.fifo("seizes")
+        held = server.stands(server.submit(client, "seizes", "seizes"))
+        assert server.terminate() == 0
+        gone(held)
+        assert "1 workers cannot be drained: a step holds them; they are ended" in server.log.read_text()
+        server.start()
+        server.stands("seizes", 2)
+        server.release("seizes")
+        succeeded(client, "seizes", attempts=2)
