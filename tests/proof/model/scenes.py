@@ -75,6 +75,8 @@ def paged(talk: Talk) -> None:
     checkpoints.page_token = talk.list_checkpoints(checkpoints)
     checkpoints.job_id = "page-1"
     talk.list_checkpoints(checkpoints, token_fits=False)
+    # Histories draw it once in a while, and not in every run.
+    talk.list_workflows(job_service_pb2.ListWorkflowsRequest(page_size=1))
     for checkpoints_only in (True, False):
         for dry_run in (True, False):
             prune = job_service_pb2.PruneJobsRequest(checkpoints_only=checkpoints_only, dry_run=dry_run)
