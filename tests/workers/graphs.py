@@ -5,6 +5,7 @@ A step leaves its process's number in the file `JOB.pids`, a line an attempt; it
 
 import asyncio
 import ctypes
+import logging
 import multiprocessing
 import operator
 import os
@@ -28,6 +29,8 @@ from typing_extensions import TypedDict
 
 # Workers that are told nothing find nothing: no test passes for a poll.
 dispatcher.POLL_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
 
 LOADED_BY = os.getpid()
 
@@ -110,8 +113,13 @@ def _fail_at_first(state: State, config: RunnableConfig) -> State:
     return {"items": ["mended"]}
 
 
+async def _debug(state: State) -> State:
+    log.debug("it is %s", *state["items"])
+    return {"items": []}
+
+
 holds, tells, draws, chats = around("hold", _hold), alone("tell", _tell), alone("draw", _draw), alone("chat", _chat)
-asks, fails_at_first = around("ask", _ask), alone("fail", _fail_at_first)
+debugs, asks, fails_at_first = alone("debug", _debug), around("ask", _ask), alone("fail", _fail_at_first)
 
 
 # --- what ends or holds its process ---

@@ -311,6 +311,8 @@ class WorkerPool:
                 member.process.link.send(message)
 
     def _turn_level(self, level: str) -> None:
+        # Also of those that come later.
+        self._settings = replace(self._settings, log_level=level)
         for member in self._members.values():
             member.process.link.send(SetLogLevel(level))
 

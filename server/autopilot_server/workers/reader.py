@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from autopilot_server.jobs.errors import StorageUnavailableError
@@ -35,6 +36,12 @@ class Reader:
         """See Runner.read_values."""
         if job.spec.workflow not in {workflow.name for workflow in self._pool.workflows}:
             raise no_values(job.spec.workflow)
+        with suppress(ReaderLostError):
+            return await self._read(job, checkpoint_ids)
+        # It may have died before it came to this.
+        return await self._read(job, checkpoint_ids)
+
+    async def _read(self, job: Job, checkpoint_ids: Sequence[str]) -> Mapping[str, Json]:
         member = await self._living()
         number = next(self._numbers)
         answer: asyncio.Future[Values] = asyncio.get_running_loop().create_future()
