@@ -38,6 +38,9 @@ _FORKS.set_forkserver_preload(
 # A start that takes longer has found a bug.
 START_SECONDS = 60
 
+# Inline, so that sabotage reaches what runs jobs. Another number tries the same with processes of their own.
+WORKERS = os.environ.get("AUTOPILOT_PROOF_WORKERS", "inline")
+
 _count = itertools.count()
 
 # A process that starts looks whether others have ended; one that another thread closed meanwhile would give away
@@ -66,7 +69,7 @@ class ServerProcess:
         *,
         config: Path = GRAPHS,
         options: Sequence[str] = (),
-        workers: str = "inline",
+        workers: str = WORKERS,
         sabotage: Sabotage | None = None,
     ) -> None:
         """Prepare; nothing runs before `start`. `sabotage`: called in the process before it serves; of a module's

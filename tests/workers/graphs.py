@@ -10,6 +10,7 @@ import multiprocessing
 import operator
 import os
 import random
+import sqlite3
 import subprocess
 import time
 import uuid
@@ -188,6 +189,15 @@ async def _seize(state: State, config: RunnableConfig) -> State:
     return {"items": ["seized"]}
 
 
+async def _lock(state: State, config: RunnableConfig) -> State:
+    """Seizes the interpreter while its process writes to the database, at first."""
+    database = sqlite3.connect(Path(state["folder"]) / "jobs.db", isolation_level=None)
+    if _file(state, config, "pids").exists():
+        return {"items": ["did not lock"]}
+    database.execute("BEGIN IMMEDIATE")
+    return await _seize(state, config)
+
+
 crashes, spins, leaves_child, ends_child = (
     around("crash", _crash),
     around("spin", _spin),
@@ -195,4 +205,4 @@ crashes, spins, leaves_child, ends_child = (
     alone("end", _end_child),
 )
 eats, burns = around("eat", _eat), around("burn", _burn)
-blocks, seizes = around("block", _block), alone("seize", _seize)
+blocks, seizes, locks = around("block", _block), alone("seize", _seize), around("lock", _lock)

@@ -62,6 +62,22 @@ def test_others_go_on_and_the_log_names_workflow_step_and_stack(
         assert job_id in warning
 
 
+def test_a_worker_that_is_held_in_a_transaction_does_not_keep_others_from_writing(
+    server: Workers, client: Client
+) -> None:
+    """It is ended; its jobs go on, and the database was never taken for away."""
+    server.fifo("locks")
+    held = server.stands(server.submit(client, "locks", "locks"))
+    jobs = [server.submit(client, "tells", f"beside-{number}", timeout=60) for number in range(5)]
+    for job in jobs:
+        assert succeeded(client, job).output["items"][0] != held
+    assert succeeded(client, "locks", attempts=2).output["items"] == ["before", "did not lock", "after"]
+    told = server.log.read_text()
+    assert re.search(r"worker \d keeps all others from writing to the database meanwhile, and is ended", told)
+    assert "step lock of workflow locks, job locks" in told
+    assert "database is away" not in told
+
+
 def test_values_are_read_while_all_workers_are_held(server: Workers, client: Client) -> None:
     succeeded(client, server.submit(client, "tells", "done"))
     held = {hold(server, client, "seizes", f"seizes-{number}") for number in range(2)}

@@ -291,6 +291,9 @@ class SqlStore:
     def oldest_ready_time(self) -> Micros | None:
         return self._readers.read(turns.oldest_ready_time)
 
+    def writing_process(self) -> int | None:
+        return None
+
     def probe(self) -> Write[None]:
         # Every batch writes its own id, and is durable with it.
         return self._writer.submit(lambda _: None)

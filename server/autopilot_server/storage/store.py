@@ -579,6 +579,10 @@ class Store(Protocol):
         limit keeps waiting; it may be a time to come. None when there is none."""
         ...
 
+    def writing_process(self) -> int | None:
+        """The process that keeps all others from writing now; None when there is none, or when nobody can tell."""
+        ...
+
     def probe(self) -> Write[None]:
         """Write something harmless durably: fails when the database cannot be written."""
         ...

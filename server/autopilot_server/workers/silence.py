@@ -16,6 +16,10 @@ log = logging.getLogger(__name__)
 # A worker that has said nothing for so long is taken for dead, and ended (semantics.md, "Leases").
 STALL_LIMIT_SECONDS = 60.0
 
+# The same for one that keeps all others from writing: it was in the middle of a transaction. Less than others wait
+# before they take the database for away.
+LOCK_LIMIT_SECONDS = 2.0
+
 # How long a worker may take to write its stacks.
 _STACKS_SECONDS = 0.25
 
@@ -29,6 +33,7 @@ class Silence:
     def __init__(self, members: Mapping[str, Member], stall_seconds: float, store: Store) -> None:
         """Warn of those that say nothing for `stall_seconds`."""
         self._members, self._store = members, store
+        self._writing: int | None = None
         self._stall_seconds = max(stall_seconds, 2 * BEAT_SECONDS)
 
     async def run(self) -> None:
@@ -49,9 +54,18 @@ class Silence:
         if member.silence > STALL_LIMIT_SECONDS:
             log.error("%s has said nothing for %.0f s and is ended", member.name, member.silence)
             member.end()
+        elif member.silence > LOCK_LIMIT_SECONDS and self._keeps_others_from_writing(member):
+            await self._warn_of(member)
+            log.error("%s keeps all others from writing to the database meanwhile, and is ended", member.name)
+            member.end()
         elif member.silence > self._stall_seconds and not member.reported_silence:
             member.reported_silence = True
             await self._warn_of(member)
+
+    def _keeps_others_from_writing(self, member: Member) -> bool:
+        """Whether it did already the last time."""
+        before, self._writing = self._writing, self._store.writing_process()
+        return self._writing == before == member.process.pid
 
     async def _warn_of(self, member: Member) -> None:
         member.process.signal(STACKS_SIGNAL)

@@ -2,9 +2,11 @@
 
 import os
 import random
+import re
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from autopilot_server.audit import METHODS
@@ -21,10 +23,13 @@ from tests.proof.load.housekeeping import Housekeeping
 from tests.proof.load.time_travel import TimeTravel
 from tests.proof.load.workload import OPTIONS, Workload, outcomes, write_config
 from tests.proof.seed import SEED
-from tests.proof.server import ServerProcess
+from tests.proof.server import WORKERS, ServerProcess
+from tests.workers.conftest import children
 
 JOBS = int(os.environ.get("AUTOPILOT_PROOF_JOBS", "200"))
 KILLS = int(os.environ.get("AUTOPILOT_PROOF_KILLS", "8"))
+
+Killer = Callable[[ServerProcess, Lives, Workload, random.Random, Tried], None]
 
 # So many different graphs have every piece among them that there is.
 GRAPHS = 40
@@ -48,13 +53,34 @@ def test_what_is_encrypted_and_told_in_an_audit_is_killed_too(tmp_path: Path, tr
     holds(history, found, server)
 
 
-def survive(folder: Path, tried: Tried, *, jobs: int, options: Sequence[str] = ()) -> tuple[ServerProcess, History]:
+def test_workers_are_killed_too(tmp_path: Path, tried: Tried) -> None:
+    """Jobs run in processes of their own, and these are killed, the one that they are forked from, and the server."""
+    server, history = survive(tmp_path, tried, jobs=JOBS // 3, workers="2", kill=kill_processes_at_random)
+    found = damage(server)
+    if told := [error for error in found.pop("the log tells of no error", ()) if not OUR_KILLS.search(error)]:
+        found["the log tells of no other error than our kills"] = told
+    holds(history, found, server)
+
+
+# What the log tells of a process that was killed.
+OUR_KILLS = re.compile(r"died: SIGKILL|workers are forked from died|ended by itself \(SIGKILL\)")
+
+
+def survive(
+    folder: Path,
+    tried: Tried,
+    *,
+    jobs: int,
+    options: Sequence[str] = (),
+    workers: str = WORKERS,
+    kill: Killer | None = None,
+) -> tuple[ServerProcess, History]:
     """A server that is killed at random until all jobs are over, and what clients saw of it."""
     rng = random.Random(SEED)
     seeds = rng.sample(range(1000), GRAPHS)
     expected = outcomes(folder, seeds)
     options = [*OPTIONS, "--prune-interval-seconds", "0.1", *options]
-    server = ServerProcess(folder, config=write_config(folder, seeds), options=options)
+    server = ServerProcess(folder, config=write_config(folder, seeds), options=options, workers=workers)
     lives = Lives(server, [])
     lives.begin()
     workload = Workload(
@@ -70,7 +96,7 @@ def survive(folder: Path, tried: Tried, *, jobs: int, options: Sequence[str] = (
     lives.on_failure = workload.give_up
     try:
         workload.start()
-        kill_at_random(lives, workload, rng, tried)
+        (kill or kill_at_random)(server, lives, workload, rng, tried)
         history = workload.end()
     finally:
         workload.give_up()
@@ -102,10 +128,28 @@ def not_in_the_audit(history: History, audit: Path) -> Iterator[str]:
         yield f"{count} of {method} of job {job_id}"
 
 
-def kill_at_random(lives: Lives, workload: Workload, rng: random.Random, tried: Tried) -> None:
+def kill_at_random(_server: ServerProcess, lives: Lives, workload: Workload, rng: random.Random, tried: Tried) -> None:
     """As long as there are jobs to lose."""
     for _ in range(KILLS):
         if workload.finished.wait(rng.uniform(0.05, 1.0)):
             return
         tried(kills_from_outside=1, jobs_in_flight_at_kills=workload.in_flight)
         lives.end_with(signal.SIGKILL)
+
+
+def kill_processes_at_random(
+    server: ServerProcess, lives: Lives, workload: Workload, rng: random.Random, tried: Tried
+) -> None:
+    """Mostly workers; sometimes the process that they are forked from, or the server."""
+    for _ in range(3 * KILLS):
+        if workload.finished.wait(rng.uniform(0.05, 0.6)):
+            return
+        fork_servers = children(server.pid)
+        workers = [worker for fork_server in fork_servers for worker in children(fork_server)]
+        victim = rng.choice(["worker", "worker", "fork server", "server"])
+        if victim == "server":
+            lives.end_with(signal.SIGKILL)
+        elif found := workers if victim == "worker" else fork_servers:
+            with suppress(ProcessLookupError):
+                os.kill(rng.choice(found), signal.SIGKILL)
+        tried(**{f"kills_of_a_{victim}".replace(" ", "_"): 1, "jobs_in_flight_at_kills": workload.in_flight})

@@ -34,6 +34,9 @@ OPTIONS = ("--max-worker-losses", "1000000", "--threads", "16")
 
 _DOOMED_ATTEMPTS = 3
 
+# Workflows import each other from here, also in processes that know nothing of tests.
+ROOT = Path(__file__).parents[3]
+
 # By the seeds: what a job goes on from must be there whatever else its workflow keeps.
 _KEPT: Sequence[Any] = ("all", {"last": 1}, {"last": 3}, "newest_when_succeeded")
 
@@ -51,7 +54,7 @@ def write_config(folder: Path, seeds: Sequence[int]) -> Path:
     for seed in seeds:
         own = {"keep_checkpoints": _KEPT[seed % len(_KEPT)], "concurrency": {"per_key": AT_ONCE}}
         graphs[f"random_{seed}"] = {"path": f"{source}:random_{seed}", **own}
-    path.write_text(json.dumps({"graphs": graphs}))
+    path.write_text(json.dumps({"dependencies": [str(ROOT)], "graphs": graphs}))
     return path
 
 

@@ -20,6 +20,7 @@ from autopilot_server.storage.sqlite.key_register import register
 from autopilot_server.storage.sqlite.lock import ServerLock
 from autopilot_server.storage.sqlite.migrations import cannot_use, migrate
 from autopilot_server.storage.sqlite.transaction import SqliteTransaction
+from autopilot_server.storage.sqlite.write_lock import writing_process
 from autopilot_server.storage.sqlite.writer import Writer
 from autopilot_server.storage.store import EncodeEvent, OnMoves, Write
 from autopilot_server.storage.transaction import Transaction
@@ -45,7 +46,7 @@ class SqliteStore(SqlStore):
         """Open the database, make or migrate it, and lock it against other servers; or join the server that has done
         so. StartupError."""
         # A workflow's code may change the process's folder.
-        path = path.absolute()
+        self._path = path = path.absolute()
         self._lock = None if joins else ServerLock(path)
         try:
             if not joins:
@@ -89,6 +90,9 @@ class SqliteStore(SqlStore):
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
+
+    def writing_process(self) -> int | None:
+        return writing_process(self._path)
 
     def space_reclaim(self, *, pages: int) -> Write[int]:
         return self._writer.submit(lambda t: _reclaim(t, pages))
