@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from autopilot_client import AutopilotError, FieldInvalid, JobState, WorkflowNotFound
+from autopilot_client import FieldInvalid, JobState, WorkflowNotFound
 
 from tests.waiting import wait_until
 from tests.workers.conftest import GRAPHS, Workers, kill, succeeded
@@ -44,7 +44,7 @@ def refused(server: Workers) -> str:
     return server.log.read_text().strip().split("\n")[-1]
 
 
-@pytest.mark.parametrize("workers", ["-1", "257", "1000", "many", "1.5", ""])
+@pytest.mark.parametrize("workers", ["-1", "257", "many", ""])
 def test_a_number_that_is_none(tmp_path: Path, workers: str) -> None:
     line = refused(Workers(tmp_path, workers=workers))
     assert line == f"autopilot: --workers {workers}: must be inline, or a number up to 256"
@@ -73,7 +73,6 @@ def with_module(folder: Path, line: str, *options: str) -> Workers:
         ("os.kill(os.getpid(), 11)", "the process that loads the workflows ended by itself (SIGSEGV) while it did"),
         ("os._exit(3)", "the process that loads the workflows ended by itself (exit code 3) while it did"),
         ("raise SystemExit(3)", "graphs.py:holds: cannot be imported: SystemExit: 3"),
-        ("raise KeyError('x')", "graphs.py:holds: cannot be imported: KeyError"),
         ("def", "graphs.py:holds: cannot be imported: SyntaxError"),
     ],
 )
@@ -88,7 +87,6 @@ def test_workflows_that_cannot_be_loaded_end_the_start(tmp_path: Path, line: str
     [
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
         "import socket; _left_open = socket.socket()",
-        "_left_open = open(__file__)",
     ],
 )
 def test_what_modules_leave_behind_is_shared_by_no_two_workers(tmp_path: Path, line: str) -> None:
@@ -127,14 +125,15 @@ def test_workflows_that_cannot_be_loaded_any_more(tmp_path: Path) -> None:
         text = module.read_text()
         module.write_text("def")
         kill(server.fork_server)
-        server.says("no worker can be started: ", 2)
+        server.says("no worker can be started: ")
         assert "cannot be imported: SyntaxError" in server.log.read_text()
         job = client.submit("tells", {}).job_id
         assert client.get(job).state is JobState.PENDING
-        with pytest.raises(AutopilotError):
-            list(client.checkpoints(first, values=True))
-        module.write_text(text)
-        succeeded(client, job)
+        module.write_text(text.replace('"did not lock"', '"changed"'))
+        done = succeeded(client, job)
+        assert done.workflow_revision != client.get(first).workflow_revision
+        assert done.workflow_revision in {workflow.revision for workflow in client.workflows()}
+        succeeded(client, client.submit("tells_apart", {}).job_id)
         assert [checkpoint.values for checkpoint in client.checkpoints(first, values=True)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from autopilot_client import JobState
 
 from tests.proof.server import AUTOPILOT
-from tests.workers.conftest import Workers, gone, lives, moves, succeeded, whole_log
+from tests.workers.conftest import Workers, gone, lives, moves, poll_never, succeeded, whole_log
 
 
 def drain(server: Workers) -> None:
@@ -94,9 +94,19 @@ def test_all_processes_end_with_a_killed_server(tmp_path: Path) -> None:
             os.kill(pids[1], signal.SIGKILL)
 
 
+def stop_soon() -> None:
+    """In the server's process: it waits less for workers than it does else."""
+    from autopilot_server.workers import pool
+
+    poll_never()
+    pool.STOP_SECONDS = 0.5
+
+
 def test_workers_that_cannot_be_drained_are_ended(tmp_path: Path) -> None:
     """Their jobs go on at the next start."""
-    with Workers(tmp_path, "--drain-seconds", "0", workers=1) as server, server.client() as client:
+    server = Workers(tmp_path, "--drain-seconds", "0", workers=1)
+    server.sabotage = stop_soon
+    with server, server.client() as client:
         server.fifo("seizes")
         held = server.stands(server.submit(client, "seizes", "seizes"))
         assert server.terminate() == 0

@@ -222,6 +222,20 @@ class WorkerPool:
             except StartupError as error:
                 log.error("no worker can be started: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
+                return
+            # Their files may have changed meanwhile.
+            await self._publish()
+
+    async def _publish(self) -> None:
+        """Let what comes from now on be checked and run by the workflows that there are now."""
+        while True:
+            try:
+                await self._store.workflows_publish(self.workflows)
+            except StorageUnavailableError as error:
+                await asyncio.sleep(error.retry_delay or RETRY_SECONDS)
+            else:
+                break
+        self._apart.start()
 
     async def _reload_for_ever(self) -> None:
         changes = Changes(self._forks.loaded.sources)
@@ -239,8 +253,7 @@ class WorkerPool:
         """Run what comes from now on with other workflows, and what runs as well, from its last checkpoint."""
         old, self._forks = self._forks, new
         try:
-            await self._store.workflows_publish(self.workflows)
-            self._apart.start()
+            await self._publish()
             members = list(self._members.values())
             for member in members:
                 member.process.link.send(Drain(RELOAD_DRAIN_SECONDS), whatever_waits=True)
