@@ -56,6 +56,8 @@ class World:
         self._deadlines_task = asyncio.create_task(self.deadlines.run(self.store))
 
     def start(self) -> None:
+        # One that is forgotten ends the whole process, when it finds its store closed.
+        assert self.engine is None
         self.engine = Engine(
             services=RunServices(
                 observer=Observer(),

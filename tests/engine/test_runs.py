@@ -362,7 +362,6 @@ async def test_a_subgraph_that_keeps_its_state_is_called_again_when_its_step_is(
 ) -> None:
     """Also when it was not called yet by the step that failed, by LangGraph's own retry and by ours: its last call is
     not taken for this one."""
-    world.start()
     graph_input = {"items": [], "folder": str(tmp_path), "count": tries}
     job = await world.run("counts_calls", graph_input, retry_policy=AT_ONCE)
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, attempts)
