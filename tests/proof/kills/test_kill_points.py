@@ -30,8 +30,9 @@ from tests.proof.kills.sharing import Deaths, Name, shared
 # Most of a run is waiting.
 SIDE_BY_SIDE = 4
 
-# What a server does not call while it runs: its end, a probe for operators, a read that LangGraph's runs never make.
-NOT_CALLED = {"close", "probe", "checkpoint_history"}
+# What a server does not call while it runs: its end, a probe for operators, a read that LangGraph's runs never make,
+# and who writes, which it only asks when a worker is silent (tests/workers/test_held.py).
+NOT_CALLED = {"close", "probe", "checkpoint_history", "writing_process"}
 
 # Called once, while the server starts: to die there with jobs to take up, another must have died before.
 AT_START = ("jobs_recover", "workflows_publish", "token_key")
