@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from autopilot_client import Client, JobState, ServerDraining
 
+from tests.forks import autopilot
 from tests.promises.conftest import appears
 from tests.proof.server import ServerProcess
 from tests.waiting import wait_until
@@ -32,7 +33,7 @@ def command(server: ServerProcess, *options: str) -> list[str]:
 
 
 def drain(server: ServerProcess, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(server, *options), capture_output=True, text=True, timeout=120)
+    return autopilot(*command(server, *options)[1:])
 
 
 def logged(server: ServerProcess, line: str) -> None:

@@ -5,7 +5,6 @@ import os
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -17,7 +16,9 @@ from autopilot_server.engine import langgraph_json
 from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StartupError
 
-AUTOPILOT = Path(sys.executable).with_name("autopilot")
+from tests.forks import autopilot
+from tests.proof.server import AUTOPILOT
+
 HELLO = Path(__file__).parents[1] / "examples/hello/hello.py"
 
 KEYS = "backoff_multiplier, initial_backoff_seconds, max_attempts, max_backoff_seconds"
@@ -41,14 +42,9 @@ class Place:
 
     def refused(self, *options: str, **environment: str) -> str:
         """Start a server that must not start. The one line that says why."""
-        done = subprocess.run(
-            [AUTOPILOT, "serve", "--listen", "127.0.0.1:0", *options],
-            cwd=self.folder,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        # What workers cannot load their server says in the same words: tests/clients/test_command_line.py.
+        arguments = ["serve", "--listen", "127.0.0.1:0", "--workers", "inline", *options]
+        done = autopilot(*arguments, folder=self.folder, environment=os.environ | environment)
         assert done.returncode == 2, done.stderr
         assert done.stdout == ""
         (line,) = done.stderr.splitlines()

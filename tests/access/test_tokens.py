@@ -6,11 +6,10 @@ import logging
 import multiprocessing
 import os
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -19,13 +18,14 @@ from autopilot_server.access.identity import Grant, Identity
 from autopilot_server.access.tokens import TOKEN, TokenFile, TokenFileError, change_tokens, new_token, read_tokens
 from autopilot_server.jobs.errors import CredentialsInvalidError, StartupError
 
-AUTOPILOT = Path(sys.executable).with_name("autopilot")
+from tests import forks
+
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
 READER = Identity("reader", "acme", (Grant.of(["read"], "w*"),))
 
 
-def autopilot(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([AUTOPILOT, *arguments], capture_output=True, text=True, timeout=120)
+def autopilot(*arguments: str, code: int = 0) -> CompletedProcess[str]:
+    done = forks.autopilot(*arguments)
     assert done.returncode == code, done.stderr
     return done
 

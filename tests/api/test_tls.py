@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,8 @@ from autopilot_server.api.tls import Certificates
 from autopilot_server.config import Settings
 from autopilot_server.jobs.errors import StartupError
 
+from tests.forks import autopilot
 from tests.proof.server import ServerProcess
-
-AUTOPILOT = Path(sys.executable).with_name("autopilot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +84,11 @@ def test_who_trusts_the_certificate_is_served_and_nobody_else(server: ServerProc
 
 def test_the_command_line_speaks_tls(server: ServerProcess, files: Files) -> None:
     environment = os.environ | {"AUTOPILOT_SERVER": server.address}
-    command = [AUTOPILOT, "workflows", "--timeout", "5s"]
-    told = subprocess.run([*command, "--ca", files.ca], env=environment, capture_output=True, text=True, timeout=60)
+    command = ["workflows", "--timeout", "5s"]
+    told = autopilot(*command, "--ca", files.ca, environment=environment)
     assert told.returncode == 0, told.stderr
     assert "linear" in told.stdout
-    bare = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    bare = autopilot(*command, environment=environment)
     assert bare.returncode == 7
     assert "needs --tls or --ca" in bare.stderr
 

@@ -2,9 +2,8 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -13,8 +12,7 @@ from autopilot_server.audit_commands import audit
 from click.testing import CliRunner
 
 from tests.audit.conftest import records
-
-AUTOPILOT = Path(sys.executable).with_name("autopilot")
+from tests.forks import autopilot
 
 
 def line(event: str, call: str = "", second: int = 0, **fields: Any) -> dict[str, Any]:
@@ -91,8 +89,8 @@ def test_only_what_is_wanted_is_shown(files: tuple[Path, Path], wanted: dict[str
     assert [record.get("call") for record in records(*files, **wanted)] == calls
 
 
-def show(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([AUTOPILOT, "audit", *arguments], capture_output=True, text=True, timeout=120)
+def show(*arguments: str | Path, code: int = 0) -> CompletedProcess[str]:
+    done = autopilot("audit", *arguments)
     assert done.returncode == code, done.stderr
     return done
 

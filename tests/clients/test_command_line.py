@@ -15,6 +15,7 @@ from autopilot_client.cli.output import event_line
 from rich.console import Console
 
 from tests.clients.test_python_client import asked_and_running
+from tests.forks import autopilot
 from tests.promises.conftest import appears, client, ended, server
 from tests.proof.server import AUTOPILOT, ServerProcess
 
@@ -28,9 +29,7 @@ class Cli:
         self.environment = os.environ | {"AUTOPILOT_SERVER": address, "COLUMNS": "120"}
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [AUTOPILOT, *arguments], env=self.environment, input=stdin, capture_output=True, text=True, timeout=60
-        )
+        return autopilot(*arguments, environment=self.environment, stdin=stdin)
 
     def json(self, *arguments: str, code: int = 0) -> list[dict[str, object]]:
         done = self.run(*arguments, "--json")
@@ -255,7 +254,7 @@ def test_help_teaches_and_is_there_at_once() -> None:
     ]
     for command in commands:
         assert f"\n  {command} " in top.stdout
-        text = subprocess.run([AUTOPILOT, command, "--help"], capture_output=True, text=True, timeout=60).stdout
+        text = autopilot(command, "--help").stdout
         assert "autopilot " + command in text
         assert command == "serve" or "--json" in text
     loaded = subprocess.run(
@@ -310,9 +309,7 @@ def test_a_server_that_cannot_start_says_why_in_one_line(
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     options = [server.address if option == "TAKEN" else option for option in options]
     defaults = ["--listen", "127.0.0.1:0", "--database", "sqlite:///other.db"]
-    done = subprocess.run(
-        [AUTOPILOT, "serve", *defaults, *options], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    done = autopilot("serve", *defaults, *options, folder=tmp_path)
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("autopilot:")]
     assert expected in line

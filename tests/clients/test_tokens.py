@@ -10,6 +10,7 @@ from autopilot_client import AsyncClient, Client, CredentialsInvalid, MethodForb
 from autopilot_server.access.identity import Grant, Identity
 from autopilot_server.access.tokens import change_tokens, new_token
 
+from tests.forks import autopilot
 from tests.proof.server import AUTOPILOT, ServerProcess
 
 SECRET = "autopilot_" + "s" * 43
@@ -29,16 +30,10 @@ class Guarded(ServerProcess):
         return text
 
     def autopilot(
-        self, *arguments: str, code: int = 0, stdin: str | None = None, **environment: str
+        self, *arguments: str, code: int = 0, stdin: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [AUTOPILOT, *arguments, "--server", self.address],
-            env=os.environ | environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        arguments = (*arguments, "--server", self.address)
+        done = autopilot(*arguments, environment=os.environ | environment, stdin=stdin)
         assert done.returncode == code, done.stderr
         return done
 

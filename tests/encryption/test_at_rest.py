@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.sealed_tables import TABLES
 
 from tests.encryption.conftest import PLACES, Vault, fill, require_filled
-from tests.proof.server import AUTOPILOT
+from tests.forks import autopilot
 
 # Every other column, which is searched, sorted by, counted with, or needed before there is a key.
 READABLE = {
@@ -146,12 +145,12 @@ def test_check_says_what_is_wrong_without_the_key(vault: Vault) -> None:
     vault.new_key()
     vault.server.start()
     vault.server.terminate()
-    command = [AUTOPILOT, "check", "--database", f"sqlite:///{vault.server.database}"]
-    without = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = ["check", "--database", f"sqlite:///{vault.server.database}"]
+    without = autopilot(*command)
     assert without.returncode == 2
     assert f"encrypted with key {vault.sealer.first.name}, and no key was given" in without.stderr
     assert "--encryption-key-file" in without.stderr
-    keyed = subprocess.run([*command, *vault.server.options], capture_output=True, text=True, timeout=60)
+    keyed = autopilot(*command, *vault.server.options)
     assert keyed.returncode == 0, keyed.stderr
 
 

@@ -1,7 +1,6 @@
 """Where keys come from, which files are refused, and what a server says that has not got the right ones."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,10 @@ from autopilot_server.storage.sealing import Sealer, is_sealed
 
 from tests.encryption.conftest import GRAPHS, Vault, fill, require_filled
 from tests.encryption.graphs.graphs import planted
-from tests.proof.server import AUTOPILOT, ServerProcess
+from tests.forks import autopilot
+from tests.proof.server import ServerProcess
 
 KEY = "autopilot_key_" + "A" * 43
-
-
-def autopilot(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([AUTOPILOT, *map(str, arguments)], capture_output=True, text=True, timeout=60)
 
 
 # --- what a server is given ---

@@ -17,7 +17,7 @@ from autopilot_server.storage.sqlite.lock import lock_path
 
 from tests.encryption.conftest import PLACES, Vault, fill, require_filled
 from tests.encryption.graphs.graphs import planted
-from tests.proof.server import AUTOPILOT
+from tests.forks import autopilot
 
 # In a process of its own, which kills itself before its n-th row is written.
 KILLED = """
@@ -45,8 +45,7 @@ def filled(vault: Vault) -> None:
 
 
 def command(vault: Vault, name: str) -> subprocess.CompletedProcess[str]:
-    arguments = [AUTOPILOT, name, "--database", f"sqlite:///{vault.server.database}", *vault.server.options]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    return autopilot(name, "--database", f"sqlite:///{vault.server.database}", *vault.server.options)
 
 
 def done(vault: Vault, name: str) -> str:

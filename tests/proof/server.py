@@ -1,12 +1,10 @@
 """A real server process on a folder of its own, for whatever is to be done to it."""
 
 import itertools
-import multiprocessing
 import os
 import re
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -15,25 +13,10 @@ from typing import Self
 
 from autopilot_client import Client
 
+from tests.forks import FORKS, PROCESSES
+
 GRAPHS = Path(__file__).parents[1] / "engine" / "graphs" / "langgraph.json"
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
-
-# Servers are forked from a process that has imported everything, also what the workflows and the tests import: they
-# start in a tenth of the time.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(
-    [
-        "tests.proof.server",
-        "tests.proof.kills.kill_points",
-        "autopilot_server.app",
-        "autopilot_server.cli",
-        "autopilot_server.logs",
-        "langchain_core.language_models.fake_chat_models",
-        "langchain_core.runnables.graph_mermaid",
-        "langgraph.func",
-        "tests.proof.frozen",
-    ]
-)
 
 # A start that takes longer has found a bug.
 START_SECONDS = 60
@@ -42,10 +25,6 @@ START_SECONDS = 60
 WORKERS = os.environ.get("AUTOPILOT_PROOF_WORKERS", "inline")
 
 _count = itertools.count()
-
-# A process that starts looks whether others have ended; one that another thread closed meanwhile would give away
-# the number of a file that is being read.
-_processes = threading.Lock()
 
 
 def _own_host() -> str:
@@ -126,9 +105,9 @@ class ServerProcess:
 
     def start_or_die(self) -> str:
         """Start, and wait until it answers or is dead: its first line, or nothing."""
-        reader, writer = _FORKS.Pipe(duplex=False)
-        self.process = _FORKS.Process(target=_serve, args=(self.arguments(), writer, self.log, self.sabotage))
-        with _processes:
+        reader, writer = FORKS.Pipe(duplex=False)
+        self.process = FORKS.Process(target=_serve, args=(self.arguments(), writer, self.log, self.sabotage))
+        with PROCESSES:
             self.process.start()
         writer.close()
         if not reader.poll(START_SECONDS):
@@ -153,7 +132,7 @@ class ServerProcess:
         self.process.join(timeout=120)
         code = self.process.exitcode
         assert code is not None, "the server does not end"
-        with _processes:
+        with PROCESSES:
             self.process.close()
         self.process = None
         return code

@@ -3,11 +3,10 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from autopilot_client import Client, JobState
@@ -18,10 +17,9 @@ from autopilot_server.storage.sqlite.check import INVARIANTS, check
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.migrations import migrate
 
+from tests import forks
 from tests.proof.server import ServerProcess
 from tests.storage.conftest import Box
-
-AUTOPILOT = Path(sys.executable).with_name("autopilot")
 
 
 @pytest.fixture
@@ -30,10 +28,9 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def autopilot(server: ServerProcess, *arguments: object) -> subprocess.CompletedProcess[str]:
+def autopilot(server: ServerProcess, *arguments: object) -> CompletedProcess[str]:
     """A command for the server's database."""
-    command = [AUTOPILOT, *map(str, arguments), "--database", f"sqlite:///{server.database}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return forks.autopilot(*arguments, "--database", f"sqlite:///{server.database}")
 
 
 def appears(client: Client, job_id: str, step: str) -> None:

@@ -2,19 +2,17 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from autopilot_client import JobState
 
-from tests.proof.server import AUTOPILOT
+from tests.forks import autopilot
 from tests.workers.conftest import Workers, gone, lives, moves, poll_never, succeeded, whole_log
 
 
 def drain(server: Workers) -> None:
-    command = [AUTOPILOT, "drain", "--database", f"sqlite:///{server.database}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = autopilot("drain", "--database", f"sqlite:///{server.database}")
     assert done.returncode == 0, done.stderr
 
 

@@ -3,7 +3,6 @@ it, in both forms of payloads, by watch, by list and by the command line."""
 
 import io
 import json
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +11,10 @@ from autopilot_client import Client
 from autopilot_client.cli.live import JobView
 from rich.console import Console
 
+from tests.forks import autopilot
 from tests.proof.conftest import Tried
 from tests.proof.hostile import graphs
 from tests.proof.hostile.victim import HOSTILE_GRAPHS, Victim
-from tests.proof.server import AUTOPILOT
 
 # What moves a terminal's cursor, or worse. Lines have ends.
 CONTROLS = set(map(chr, [*range(10), *range(11, 32), *range(127, 160)]))
@@ -97,11 +96,10 @@ def test_names(victim: Victim) -> None:
 
 
 def command_line(victim: Victim, *arguments: str) -> str:
-    command = [str(AUTOPILOT), arguments[0], "--server", victim.server.address, *arguments[1:]]
-    done = subprocess.run(command, capture_output=True, timeout=120)
+    done = autopilot(arguments[0], "--server", victim.server.address, *arguments[1:])
     assert done.returncode in (0, 1, 3), done.stderr
-    assert b"Traceback" not in done.stderr
-    return done.stdout.decode()
+    assert "Traceback" not in done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("workflow", ["odd_names", "reports", "raises"])
