@@ -202,6 +202,17 @@ def test_a_file_that_is_taken_away_is_an_outage(
     assert box.job("after").state is JobState.PENDING
 
 
+def test_a_read_that_fails_is_enough_for_health_to_turn(box: Box) -> None:
+    """Who cannot read comes to no write."""
+    turned = threading.Event()
+    box.store._writer._on_health = lambda healthy: healthy or turned.set()  # type: ignore[attr-defined]
+    path = database(box)
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(StorageUnavailableError):
+        box.store.job_get("j", payloads=False)
+    assert turned.wait(20)
+
+
 def test_a_file_that_goes_while_it_is_written_is_not_answered_as_done(box: Box) -> None:
     box.submit("before")
     path = database(box)

@@ -127,6 +127,12 @@ class GroupWriter(ABC):
             write.complete(None, StorageUnavailableError("The server is stopping.", retry_delay=RETRY_SECONDS))
         return write
 
+    def look(self) -> None:
+        """Find out whether the database is there: somebody could not read it. Health would else turn when somebody
+        writes, and who cannot read comes to no write."""
+        if self._healthy:
+            self.submit(lambda _: None)
+
     def close(self) -> None:
         """Carry out what is queued, then end."""
         with self._door:

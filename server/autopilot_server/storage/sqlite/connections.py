@@ -100,6 +100,8 @@ class Readers:
     def __init__(self, file: DatabaseFile, sealer: Sealer | None = None) -> None:
         """Read `file`; connections are opened when they are first needed."""
         self._file, self._sealer = file, sealer
+        self.on_outage: Callable[[], None] = lambda: None
+        """Called, on the reader's thread, when the database cannot be read; must not raise."""
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: WeakSet[_Reading] = WeakSet()
@@ -133,12 +135,16 @@ class Readers:
 
     @contextmanager
     def _mapped(self) -> Iterator[sqlite3.Connection]:
-        self._file.check()
         try:
+            self._file.check()
             yield self._connection()
+        except StorageUnavailableError:
+            self.on_outage()
+            raise
         except sqlite3.Error as error:
             self._forget()
             if (unreachable := unavailable(error)) is not None:
+                self.on_outage()
                 raise unreachable from error
             raise
 

@@ -66,6 +66,7 @@ class SqliteStore(SqlStore):
                 observer=observer,
                 sealer=sealer,
             )
+            readers.on_outage = writer.look
         except (sqlite3.Error, StorageUnavailableError) as error:
             self._release()
             raise StartupError(cannot_use(path, error)) from error
