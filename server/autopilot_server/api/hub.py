@@ -19,9 +19,15 @@ from autopilot_server.jobs.states import FINISHED, JobState
 TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
 
-# Watchers hear of a new state at once, and of everything else at most this often: a step's start, its end and its
-# checkpoint then are one message. Short enough that people take it for live.
+# Watchers of a job hear at once when it ends or waits for somebody, and of everything else at most this often: a step's
+# start, its end and its checkpoint then are one message. Short enough that people take it for live.
 GATHER_SECONDS = 0.050
+
+# Where many jobs have news at the same time, each is gathered for longer, so that all together are told of so many times
+# a second, and none later than a moment. A message costs the server and the client some tenth of a millisecond each:
+# with 64 jobs in flight they would otherwise take half of what gRPC takes for a job.
+GATHERED_PER_SECOND = 100
+MOST_GATHER_SECONDS = 0.500
 
 # Token chunks that wait for one watcher; of more the oldest are dropped.
 TOKENS_WAITING = 256
@@ -53,11 +59,30 @@ class Frame:
         return self._as_text
 
 
+class Pace:
+    """Gives the jobs that have news their turns to be told of, by the loop's clock."""
+
+    def __init__(self) -> None:
+        """Nobody has had a turn."""
+        self._loop = asyncio.get_running_loop()
+        self._next = 0.0
+
+    def turn(self, told: float) -> float:
+        """When a job that was last told of at a time has its turn."""
+        now = self._loop.time()
+        self._next = max(now, self._next)
+        at = min(max(self._next, told + GATHER_SECONDS), now + MOST_GATHER_SECONDS)
+        # A debt without end would leave everybody with the longest wait, long after the rush.
+        self._next = min(self._next + 1 / GATHERED_PER_SECOND, now + MOST_GATHER_SECONDS)
+        return at
+
+
 class Channel:
     """What is known of a watched job since its first watcher came."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
         """Nothing is known yet."""
+        self._pace = pace
         self.tail: deque[Frame] = deque()
         self.state: JobState | None = None
         # The sequence with which the job finished, as the commit rang it: `state` may also have been read since, and
@@ -76,7 +101,8 @@ class Channel:
 
     def hear(self, news: News) -> None:
         """Take what a commit told, and wake everybody: soon, or at once when the state is another."""
-        urgent = news.state != self.state
+        # That it runs is told with what it does first, which is at once where little goes on.
+        urgent = news.state not in (self.state, JobState.RUNNING)
         self.deleted = self.deleted or news.state is None
         self.state = news.state
         self.finished_at = news.events[-1].sequence if news.state in FINISHED and news.events else None
@@ -84,8 +110,8 @@ class Channel:
             self._keep(event)
         if urgent or self.deleted:
             self.wake()
-        elif news.events:
-            self._wake_soon()
+        elif news.events and self._wake_timer is None:
+            self._wake_timer = self._loop.call_at(self._pace.turn(self._last_wake), self.wake)
 
     def _keep(self, event: StoredEvent) -> None:
         if event.sequence <= self.newest:
@@ -135,11 +161,6 @@ class Channel:
             handle.cancel()
             self._waiters.pop(waiter, None)
 
-    def _wake_soon(self) -> None:
-        if self._wake_timer is None:
-            seconds = self._last_wake + GATHER_SECONDS - self._loop.time()
-            self._wake_timer = self._loop.call_later(max(0.0, seconds), self.wake)
-
     def wake(self) -> None:
         """Wake everybody who waits."""
         if self._wake_timer is not None:
@@ -162,6 +183,7 @@ class Hub:
     def __init__(self, doorbell: Doorbell) -> None:
         """Listen to the doorbell."""
         self._loop = asyncio.get_running_loop()
+        self._pace = Pace()
         self._channels: dict[str, Channel] = {}
         self._ends: list[Callable[[], None]] = [
             doorbell.subscribe(self._ring),
@@ -172,7 +194,9 @@ class Hub:
     @contextmanager
     def watch(self, job_id: str, *, tokens: deque[bytes] | None = None) -> Iterator[Channel]:
         """Watch a job for a while."""
-        channel = self._channels.setdefault(job_id, Channel())
+        channel = self._channels.get(job_id)
+        if channel is None:
+            channel = self._channels[job_id] = Channel(self._pace)
         channel.watchers += 1
         if tokens is not None:
             channel.tokens.append(tokens)
