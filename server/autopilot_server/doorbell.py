@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autopilot_server.jobs.events import TokenChunk
+from autopilot_server.jobs.job import Micros
 from autopilot_server.jobs.states import JobState
 
 log = logging.getLogger(__name__)
@@ -26,13 +27,18 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What one commit changed about one job."""
+    """What one commit changed about one job.
+
+    Of commits of several processes the later one may be heard first: whoever hears goes by the events' sequences.
+    """
 
     job_id: str
     state: JobState | None
     """The state after the commit. None: the job was deleted."""
     events: tuple[StoredEvent, ...] = ()
     """The events that the commit stored, in order. A reader that misses one before them reads the log."""
+    create_time: Micros = 0
+    """Of the job, which tells it from others that had its id before. 0 where there are no events: not told."""
 
 
 Ring = Callable[[Sequence[News]], None]

@@ -14,7 +14,7 @@ from autopilot.v1 import job_pb2, job_service_pb2
 from autopilot_server.access.authenticators import Presented
 from autopilot_server.api.converters import Converters
 from autopilot_server.api.credentials import Caller
-from autopilot_server.api.hub import TAIL_EVENTS, TOKENS_WAITING, Channel, Hub
+from autopilot_server.api.hub import TAIL_EVENTS, TOKENS_WAITING, Channel, Hub, Pace
 from autopilot_server.api.requests import RequestReader
 from autopilot_server.api.watch import READ_EVENTS, Watch
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
@@ -213,6 +213,12 @@ class Driven:
             pass
         return found
 
+    async def rest(self) -> AsyncIterator[int]:
+        """The sequences of what is left."""
+        async for message in self.messages:
+            for event in job_service_pb2.WatchProgressResponse.FromString(message).events:
+                yield event.sequence
+
 
 async def test_a_slow_reader_that_falls_behind_the_tail_misses_nothing(api: Api) -> None:
     job = await api.submit()
@@ -224,9 +230,7 @@ async def test_a_slow_reader_that_falls_behind_the_tail_misses_nothing(api: Api)
     for draft in drafts:
         await api.store.run_write(claim.fence, RunUpdate(events=[draft]))
     await api.end(claim)
-    async for message in driven.messages:
-        response = job_service_pb2.WatchProgressResponse.FromString(message)
-        seen += [event.sequence for event in response.events]
+    seen += [number async for number in driven.rest()]
     assert seen == list(range(1, 3 * TAIL_EVENTS + 4))
     hub.close()
 
@@ -297,12 +301,12 @@ def event(sequence: int) -> StoredEvent:
     return StoredEvent(sequence, b"x" * 10, False)
 
 
-def news(*sequences: int, state: JobState | None = JobState.RUNNING) -> News:
-    return News("j", state, tuple(event(sequence) for sequence in sequences))
+def news(*sequences: int, state: JobState | None = JobState.RUNNING, create_time: int = 1) -> News:
+    return News("j", state, tuple(event(sequence) for sequence in sequences), create_time)
 
 
 async def test_the_tail_of_a_channel() -> None:
-    channel = Channel()
+    channel = Channel(Pace())
     assert channel.since(0) is None
     channel.hear(news(5, 6))
     assert channel.since(3) is None
@@ -315,9 +319,41 @@ async def test_the_tail_of_a_channel() -> None:
     for sequence in range(10, 10 + 2 * TAIL_EVENTS):
         channel.hear(news(sequence))
     assert len(channel.tail) == TAIL_EVENTS
-    # A log never goes back: the id belongs to another job now.
-    channel.hear(news(1))
-    assert channel.deleted
+
+
+async def test_news_of_several_processes_come_in_any_order() -> None:
+    """The worker that claims a job may be heard before the server's own commit that submitted it."""
+    channel = Channel(Pace())
+    channel.hear(news(2, 3, state=JobState.SUCCEEDED))
+    channel.hear(news(1, state=JobState.PENDING))
+    assert not channel.deleted
+    assert (channel.state, channel.finished_at) == (JobState.SUCCEEDED, 3)
+    assert [f.event.sequence for f in channel.since(1) or []] == [2, 3]
+
+
+async def test_a_channel_tells_jobs_of_one_id_apart() -> None:
+    """Whatever of them is heard first: the end of the one, or what the next one does."""
+    channel = Channel(Pace())
+    channel.hear(news(7, create_time=2))
+    channel.hear(news(8, create_time=1))
+    channel.hear(news(state=None, create_time=1))
+    assert ([f.event.sequence for f in channel.tail], channel.deleted) == ([7], False)
+    channel.hear(news(8, create_time=3))
+    assert ([f.event.sequence for f in channel.tail], channel.deleted) == ([7], True)
+
+
+async def test_a_watch_that_begins_on_the_channel_of_an_earlier_job(api: Api) -> None:
+    """Its deletion was not heard of yet, and somebody slow still has its channel."""
+    job = await api.submit()
+    hub = Hub(api.doorbell)
+    with hub.watch(job.job_id) as earlier:
+        earlier.create_time = 1
+        driven = Driven(api, hub, job.job_id)
+        assert await driven.sequences() == [1]
+        assert earlier.deleted
+        await api.end(await api.claim())
+        assert [number async for number in driven.rest()] == [2, 3]
+    hub.close()
 
 
 async def test_tokens_for_a_reader_that_does_not_read_are_dropped(api: Api) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,7 +62,7 @@ class Watch:
         """Prepare; `messages` runs it."""
         self._observer, self._converters = observer, converters
         self._store, self._hub, self._spec, self._caller = store, hub, spec, caller
-        self._workflow = ""
+        self._workflow, self._create_time = "", 0
         self._place = spec.after_sequence
         self._tokens: deque[bytes] | None = deque(maxlen=TOKENS_WAITING) if spec.include_tokens else None
         self._more = False
@@ -70,10 +71,7 @@ class Watch:
 
     async def messages(self) -> AsyncIterator[bytes]:
         """The stream's responses, serialized."""
-        with self._hub.watch(self._spec.job_id, tokens=self._tokens) as channel:
-            # After the channel is open: what is committed from now on is rung, what was before is read.
-            self._page = self._read()
-            self._check(self._page)
+        with self._opened() as channel:
             greeted = False
             spoke = self._loop.time()
             while True:
@@ -94,6 +92,19 @@ class Watch:
                 if self._ended(channel):
                     return
                 await self._wait(channel, self._spec.heartbeat_seconds - (self._loop.time() - spoke))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Channel]:
+        """A channel of the job that has the id now, and the first page of its log."""
+        while True:
+            with self._hub.watch(self._spec.job_id, tokens=self._tokens) as channel:
+                # After the channel is open: what is committed from now on is rung, what was before is read.
+                self._page = self._read()
+                self._check(self._page)
+                if self._hub.is_of(channel, self._spec.job_id, self._page.create_time):
+                    yield channel
+                    return
+            self._create_time = 0
 
     async def _ready(self, channel: Channel) -> list[bytes]:
         """Messages with what is at hand: stored events, and then tokens."""
@@ -127,9 +138,10 @@ class Watch:
             raise job_not_found(public(self._spec.job_id))
         self._caller.identity.check_job("WatchProgress", self._spec.job_id, page.workflow)
         self._workflow = page.workflow
-        if page.latest_sequence < self._place and self._place > self._spec.after_sequence:
+        if self._create_time not in (0, page.create_time):
             # Another job has the id now.
             raise self._gone()
+        self._create_time = page.create_time
         return page
 
     async def _stored(self, channel: Channel) -> list[bytes]:

@@ -116,7 +116,7 @@ def _delete(transaction: Transaction, row: Row) -> None:
         transaction.execute(SQL.write_delete_thread, thread)
     else:
         transaction.execute(SQL.checkpoint_disown, job | thread)
-    transaction.tell(row["job_id"], None, [])
+    transaction.tell(row["job_id"], None, create_time=row["create_time"])
 
 
 def _prune_checkpoints(transaction: Transaction, row: Row, dry_run: bool) -> int:

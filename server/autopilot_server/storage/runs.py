@@ -126,8 +126,7 @@ class Runs:
             # They were asked and answered where the job does not stand any more. A refused edit leaves them.
             transaction.execute(SQL.interrupt_delete, {"job_id": fence.job_id})
             transaction.execute(SQL.answer_delete_all, {"job_id": fence.job_id})
-        last, state = written["latest_sequence"], written["state"]
-        _store_update(transaction, fence.job_id, JobState(state), last, update)
+        _store_update(transaction, written, update)
         if put is not None and put.keep is not None:
             trimming.keep_last(transaction, fence.job_id, put, newest_root=written["checkpoint_id"])
 
@@ -144,7 +143,7 @@ class Runs:
         row["latest_sequence"] += len(update.events)
         if update.progress is not None:
             row["progress"] = dump_progress(update.progress)
-        _store_update(transaction, fence.job_id, JobState(row["state"]), row["latest_sequence"], update)
+        _store_update(transaction, row, update)
         to_state, error = end.to_state, end.error
         if row["state"] == JobState.CANCELLING:
             to_state, error = JobState.CANCELLED, cancelled(row["cancel_reason"])
@@ -268,17 +267,15 @@ class Runs:
         return Recovery(cancelled=ended[JobState.CANCELLED], failed=ended[JobState.FAILED])
 
 
-def _store_update(
-    transaction: Transaction, job_id: str, state: JobState, last_sequence: int, update: RunUpdate
-) -> None:
-    """Store what an update holds, but for what belongs into the job's row."""
+def _store_update(transaction: Transaction, row: Row, update: RunUpdate) -> None:
+    """Store what an update holds, but for what belongs into the job's row, which counts the events already."""
     for writes in update.writes:
         statement = SQL.write_replace if writes.replace else SQL.write_put
         transaction.execute_many(statement, [write_parameters(writes, row) for row in writes.rows])
     if (put := update.checkpoint) is not None:
-        transaction.execute(SQL.checkpoint_put, checkpoint_parameters(put, job_id))
+        transaction.execute(SQL.checkpoint_put, checkpoint_parameters(put, row["job_id"]))
     if update.events:
-        append(transaction, job_id, state, last_sequence, update.events)
+        append(transaction, row, update.events)
 
 
 def stale(fence: Fence) -> StaleRunError:

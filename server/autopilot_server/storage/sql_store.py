@@ -327,8 +327,15 @@ def _read_events(reading: Snapshot, job_id: str, after: int, limit: int, max_byt
         if events and size > max_bytes:
             break
         events.append(StoredEvent(sequence, body, bool(has_payload)))
-    state, latest, oldest, workflow = (row[name] for name in ("state", "latest_sequence", "oldest", "workflow"))
-    return EventPage(tuple(events), latest, latest + 1 if oldest is None else oldest, JobState(state), workflow)
+    latest, oldest = row["latest_sequence"], row["oldest"]
+    return EventPage(
+        events=tuple(events),
+        latest_sequence=latest,
+        oldest_sequence=latest + 1 if oldest is None else oldest,
+        state=JobState(row["state"]),
+        workflow=row["workflow"],
+        create_time=row["create_time"],
+    )
 
 
 def _publish(transaction: Transaction, workflows: Sequence[Workflow]) -> None:

@@ -158,6 +158,8 @@ class EventPage:
     """Oldest stored sequence, `latest_sequence` + 1 when there is none."""
     state: JobState
     workflow: str
+    create_time: Micros
+    """Of the job, which tells it from others that had its id before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,7 +171,7 @@ class Submissions:
                 transaction, row, JobState.CANCELLED, cancelled(row["cancel_reason"]), start_point=None
             )
         transaction.execute(SQL.job_set_deadline, {"job_id": row["job_id"], "deadline": deadline})
-        transaction.tell(row["job_id"], JobState.CANCELLING, [])
+        transaction.tell(row["job_id"], JobState.CANCELLING)
         return find_job(transaction, row["job_id"])
 
     # --- resume ---

@@ -58,7 +58,7 @@ class Transaction(ABC):
     def __init__(self, now: Micros) -> None:
         """Begin an operation's part of a batch."""
         self.now = now
-        self.news: list[tuple[str, JobState | None, list[StoredEvent]]] = []
+        self.news: list[tuple[str, JobState | None, list[StoredEvent], Micros]] = []
         self.moves: list[JobMove] = []
 
     @abstractmethod
@@ -90,9 +90,11 @@ class Transaction(ABC):
     def lock_thread(self, thread_id: str) -> None:
         """Let nobody else add a job to a thread, or delete the thread, until the commit."""
 
-    def tell(self, job_id: str, state: JobState | None, events: list[StoredEvent]) -> None:
-        """Ring for a job once this is committed."""
-        self.news.append((job_id, state, events))
+    def tell(
+        self, job_id: str, state: JobState | None, events: list[StoredEvent] | None = None, *, create_time: Micros = 0
+    ) -> None:
+        """Ring for a job once this is committed. With events, or when it was deleted: also when it was created."""
+        self.news.append((job_id, state, events or [], create_time))
 
 
 Operation = Callable[[Transaction], T]

@@ -79,7 +79,7 @@ class Mover:
                 kind=kind,
             )
         )
-        append(transaction, row["job_id"], JobState(row["state"]), row["latest_sequence"], [draft])
+        append(transaction, row, [draft])
         transaction.moves.append(
             JobMove(
                 job_id=row["job_id"],
@@ -93,11 +93,10 @@ class Mover:
         )
 
 
-def append(
-    transaction: Transaction, job_id: str, state: JobState, last_sequence: int, drafts: Sequence[EventDraft]
-) -> None:
-    """Store events whose last one has a sequence, and tell of them."""
-    first = last_sequence - len(drafts) + 1
+def append(transaction: Transaction, row: Row, drafts: Sequence[EventDraft]) -> None:
+    """Store events, and tell of them. `row`: the job's, which counts them already."""
+    job_id = row["job_id"]
+    first = row["latest_sequence"] - len(drafts) + 1
     events = [
         StoredEvent(sequence, draft.body, draft.has_payload) for sequence, draft in enumerate(drafts, start=first)
     ]
@@ -108,7 +107,7 @@ def append(
             for event in events
         ],
     )
-    transaction.tell(job_id, state, events)
+    transaction.tell(job_id, JobState(row["state"]), events, create_time=row["create_time"])
 
 
 def cancelled(reason: str) -> JobError:

@@ -100,7 +100,7 @@ def job_moved(transaction: Transaction, row: Row, from_state: JobState | None) -
     if from_state in OWNED and row["state"] not in OWNED:
         workflow = {"workflow": row["workflow"]}
         if (waiting := transaction.row(SQL.job_get_waiting_for_place, workflow)) is not None:
-            transaction.tell(waiting["job_id"], JobState.PENDING, [])
+            transaction.tell(waiting["job_id"], JobState.PENDING)
 
 
 def _give_turns(transaction: Transaction, key: Parameters) -> None:
@@ -111,7 +111,7 @@ def _give_turns(transaction: Transaction, key: Parameters) -> None:
     for job_id in have ^ get:
         transaction.execute(SQL.job_switch_held, {"job_id": job_id})
     for job_id in get - have:
-        transaction.tell(job_id, JobState.PENDING, [])
+        transaction.tell(job_id, JobState.PENDING)
 
 
 def _job_ids(transaction: Transaction, statement: Statement, key: Parameters) -> set[str]:

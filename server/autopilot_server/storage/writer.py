@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from autopilot_server.doorbell import Doorbell, News, StoredEvent
 from autopilot_server.jobs.errors import StorageUnavailableError
+from autopilot_server.jobs.job import Micros
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
 from autopilot_server.storage.clock import SteppedClock
@@ -34,7 +35,7 @@ T = TypeVar("T")
 MAX_BATCH = 512
 
 Outcome = tuple[Any, Exception | None]
-BatchNews = dict[str, list[tuple[JobState | None, list[StoredEvent]]]]
+BatchNews = dict[str, list[tuple[JobState | None, list[StoredEvent], Micros]]]
 """What a batch changed, by job: one entry, and another for each job of the same id that came after a deleted one."""
 
 
@@ -50,11 +51,12 @@ class Batch:
 
     def take(self, transaction: Transaction) -> None:
         """Tell, once this is committed, what an operation has to tell."""
-        for job_id, state, events in transaction.news:
+        for job_id, state, events, create_time in transaction.news:
             told = self.news.setdefault(job_id, [])
             if told and told[-1][0] is not None:
-                events = [*told.pop()[1], *events]
-            told.append((state, events))
+                _, before, created_before = told.pop()
+                events, create_time = [*before, *events], create_time or created_before
+            told.append((state, events, create_time))
         self.moves += transaction.moves
 
     def begin_anew(self) -> None:
@@ -184,7 +186,11 @@ class GroupWriter(ABC):
                 self._clock.enter(frame)
         else:
             self._set_health(None)
-        news = [News(job_id, state, tuple(events)) for job_id, told in batch.news.items() for state, events in told]
+        news = [
+            News(job_id, state, tuple(events), create_time)
+            for job_id, told in batch.news.items()
+            for state, events, create_time in told
+        ]
         events = sum(len(item.events) for item in news)
         self._observer.batch_ended(len(writes), events, time.monotonic() - started, committed=committed)
         self._settle(batch)

@@ -95,7 +95,7 @@ class Member:
                 case Ready():
                     self.is_ready = True
                 case Rang(news) if not self.job_id:
-                    self.job_id = next((job_id for job_id, state, _ in news if state == JobState.RUNNING), "")
+                    self.job_id = next((job_id for job_id, state, _, _ in news if state == JobState.RUNNING), "")
                     if self.job_id:
                         self.claimed.set()
             on_message(self, message)

@@ -131,8 +131,8 @@ class Ready:
 class Rang:
     """A commit of the worker's had news."""
 
-    news: Sequence[tuple[str, int | None, Sequence[tuple[int, bytes, bool]]]]
-    """Plain, because there are many: job id, state, and the events with sequence, body and has_payload."""
+    news: Sequence[tuple[str, int | None, Sequence[tuple[int, bytes, bool]], int]]
+    """Plain, because there are many: job id, state, the events with sequence, body and has_payload, and create time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,7 @@ def rang(news: Sequence[News], *, with_events: bool = True) -> Rang:
                 item.job_id,
                 None if item.state is None else int(item.state),
                 [(e.sequence, e.body, e.has_payload) for e in item.events] if with_events else [],
+                item.create_time,
             )
             for item in news
         ]
@@ -194,6 +195,11 @@ def rang(news: Sequence[News], *, with_events: bool = True) -> Rang:
 def news_of(message: Rang) -> list[News]:
     """The news of a message."""
     return [
-        News(job_id, None if state is None else JobState(state), tuple(StoredEvent(*event) for event in events))
-        for job_id, state, events in message.news
+        News(
+            job_id,
+            None if state is None else JobState(state),
+            tuple(StoredEvent(*event) for event in events),
+            create_time,
+        )
+        for job_id, state, events, create_time in message.news
     ]

@@ -12,4 +12,4 @@ SET
     version = version + :ends_start_point,
     update_time = :now
 WHERE job_id = :job_id AND run_token = :run_token
-RETURNING latest_sequence, state, checkpoint_id
+RETURNING job_id, create_time, latest_sequence, state, checkpoint_id
