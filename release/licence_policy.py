@@ -17,6 +17,13 @@ EXCEPTIONS = {
         "orjson",
         "MPL-2.0 AND (Apache-2.0 OR MIT)",
     ): "MPL-2.0 concerns changes of its own files only; it is used unchanged",
+    **{
+        (
+            name,
+            "LGPL-3.0-only",
+        ): "asks that it can be replaced, which pip does; used unchanged, only with the extra postgres"
+        for name in ("psycopg", "psycopg-binary", "psycopg-pool")
+    },
 }
 
 # What packages write that do not know the expressions of SPDX. Not "BSD", which could be any of four.

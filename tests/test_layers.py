@@ -11,6 +11,7 @@ SERVER = Path(__file__).parents[1] / "server" / "autopilot_server"
 GRPC = {"grpc", "grpc_status", "grpc_health", "grpc_reflection", "autopilot", "google"}
 LANGGRAPH = {"langgraph", "langchain_core", "langchain"}
 SQL = {"sqlite3"}
+POSTGRES = {"psycopg", "psycopg_pool"}
 PROMETHEUS = {"prometheus_client"}
 OPENTELEMETRY = {"opentelemetry"}
 
@@ -48,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "traces": {"tracer", "jobs", "storage", *OPENTELEMETRY},
     "access": {"jobs", "config", "owner_file"},
     "logs": {"jobs", "storage"},
-    "storage": {"jobs", "doorbell", "observer", "owner_file", *SQL},
+    "storage": {"jobs", "doorbell", "observer", "owner_file", *SQL, *POSTGRES},
     # Opens LangGraph's own store, which takes a connection.
     "engine": {
         *("jobs", "doorbell", "config", "storage", "supervision", "observer", "tracer", "pulse", "runner"),
@@ -91,7 +92,7 @@ def files() -> list[Path]:
 @pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(SERVER)))
 def test_a_part_imports_only_what_it_may(file: Path) -> None:
     part = file.relative_to(SERVER).parts[0].removesuffix(".py")
-    watched = PARTS | GRPC | LANGGRAPH | SQL | PROMETHEUS | OPENTELEMETRY
+    watched = PARTS | GRPC | LANGGRAPH | SQL | POSTGRES | PROMETHEUS | OPENTELEMETRY
     found = {name for name in imports(file) if name in watched and name != part}
     assert found <= ALLOWED[part], f"{part} must not import {sorted(found - ALLOWED[part])}"
 

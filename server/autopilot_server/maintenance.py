@@ -10,10 +10,11 @@ import click
 from autopilot_server import spans
 from autopilot_server.key_commands import given_sealer, on_database, on_keys, reported
 from autopilot_server.storage import database_path
+from autopilot_server.storage.invariants import INVARIANTS
 from autopilot_server.storage.sqlite.backup import back_up
 from autopilot_server.storage.sqlite.backup import restore as put_back
-from autopilot_server.storage.sqlite.check import INVARIANTS, unfinished
 from autopilot_server.storage.sqlite.check import check as find_violations
+from autopilot_server.storage.sqlite.check import unfinished
 from autopilot_server.storage.sqlite.owner import Owner, find_owner
 
 # For `check`: something does not hold. For `drain`, as for all calls to a server: it took longer than --timeout.

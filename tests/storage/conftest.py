@@ -1,4 +1,4 @@
-"""One suite for every backend. Today there is one."""
+"""One suite for every backend, with encryption and without."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +10,12 @@ from autopilot_server.jobs.events import Event
 from autopilot_server.jobs.job import SECOND, Concurrency, JobSpec, Micros, Workflow
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage import open_store
+from autopilot_server.storage.invariants import Finding
 from autopilot_server.storage.keys import Key
+from autopilot_server.storage.postgres.check import check as check_postgres
+from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.sealing import Sealer
+from autopilot_server.storage.sqlite.check import check as check_sqlite
 from autopilot_server.storage.store import (
     CheckpointPut,
     CheckpointRow,
@@ -132,6 +136,16 @@ class Box:
         assert [event.sequence for event in page.events] == list(range(1, page.latest_sequence + 1))
         return [event.body.decode() for event in page.events]
 
+    def violations(self) -> list[Finding]:
+        """What does not hold of the database."""
+        if self.url.startswith("postgresql:"):
+            return check_postgres(self.url)
+        return check_sqlite(Path(self.url.removeprefix("sqlite:///")), self.sealer)
+
+    def change(self, statement: str) -> None:
+        """Change something behind the store's back."""
+        self.store._writer.submit(lambda t: t.execute(Statement.common(statement))).result()  # type: ignore[attr-defined]
+
 
 def workflow(name: str = "w", **limits: int | None) -> Workflow:
     return Workflow(
@@ -166,9 +180,39 @@ def put(checkpoint: CheckpointRow, **fields: Any) -> CheckpointPut:
     return CheckpointPut(**{"row": checkpoint, "superstep": 1, "source": "loop", "create_time": 7} | fields)
 
 
-@pytest.fixture(params=["sqlite", "encrypted"])
-def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
-    sealer = Sealer((Key(bytes(32)),)) if request.param == "encrypted" else None
-    box = Box(f"sqlite:///{tmp_path}/jobs.db", sealer)
+def opened(url: str, *, encrypted: bool) -> Iterator[Box]:
+    box = Box(url, Sealer((Key(bytes(32)),)) if encrypted else None)
     yield box
     box.store.close()
+
+
+ON_SQLITE = ("sqlite", "sqlite-encrypted")
+
+
+def on_backend(backend: str, request: pytest.FixtureRequest) -> Iterator[Box]:
+    """A store on one of the backends."""
+    database, _, encrypted = backend.partition("-")
+    if database == "sqlite":
+        yield from opened(f"sqlite:///{request.getfixturevalue('tmp_path')}/jobs.db", encrypted=bool(encrypted))
+        return
+    with request.getfixturevalue("postgres_server").database() as url:
+        yield from opened(url, encrypted=bool(encrypted))
+
+
+# Encryption is the same code on both, but for how rows are read: test_jobs.py looks at that.
+@pytest.fixture(params=[*ON_SQLITE, "postgres"])
+def box(request: pytest.FixtureRequest) -> Iterator[Box]:
+    """A store on each backend."""
+    yield from on_backend(request.param, request)
+
+
+@pytest.fixture(params=ON_SQLITE)
+def sqlite_box(request: pytest.FixtureRequest) -> Iterator[Box]:
+    """A store on SQLite, for what only SQLite does."""
+    yield from on_backend(request.param, request)
+
+
+@pytest.fixture
+def postgres_box(request: pytest.FixtureRequest) -> Iterator[Box]:
+    """A store on Postgres, for what only Postgres does."""
+    yield from on_backend("postgres", request)

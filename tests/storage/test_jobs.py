@@ -1,6 +1,7 @@
 """The store's promises about jobs, one by one."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -42,7 +43,14 @@ from autopilot_server.storage.store import (
     WritesPut,
 )
 
-from tests.storage.conftest import RETENTION, Box, Clock, put, row
+from tests.storage.conftest import ON_SQLITE, RETENTION, Box, Clock, on_backend, put, row
+
+
+@pytest.fixture(params=[*ON_SQLITE, "postgres", "postgres-encrypted"])
+def box(request: pytest.FixtureRequest) -> Iterator[Box]:
+    """A store on each backend, with encryption and without."""
+    yield from on_backend(request.param, request)
+
 
 BROKEN = JobError(JobErrorReason.STEP_RAISED, "broken", "a", "E")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from autopilot_server.jobs.job import SECOND
 from autopilot_server.jobs.states import JobState
+from autopilot_server.storage.queries import Statement
 from autopilot_server.storage.store import RunEnd, RunUpdate, Share, Store
 
 from tests.storage.conftest import Box
@@ -81,12 +82,15 @@ def test_each_has_a_newest_batch_of_its_own(box: Box, worker: Store) -> None:
     """One whose COMMIT has failed looks for its own batch, whatever others have committed since."""
     box.store.probe().result()
     worker.probe().result()
-    with sqlite3.connect(Path(box.url.removeprefix("sqlite:///"))) as connection:
-        batches = connection.execute("SELECT writer, batch FROM writers").fetchall()
-    assert len({writer for writer, _ in batches}) == len({batch for _, batch in batches}) == 2
-    worker.close()
-    box.reopen()
-    with sqlite3.connect(Path(box.url.removeprefix("sqlite:///"))) as connection:
+    writers = Statement.common("SELECT writer, batch FROM writers")
+    batches = box.store._readers.rows(writers, {})  # type: ignore[attr-defined]
+    assert len({each["writer"] for each in batches}) == len({each["batch"] for each in batches}) == 2
+
+
+def test_batches_of_processes_that_are_gone_are_forgotten(sqlite_box: Box) -> None:
+    sqlite_box.store.probe().result()
+    sqlite_box.reopen()
+    with sqlite3.connect(Path(sqlite_box.url.removeprefix("sqlite:///"))) as connection:
         assert not connection.execute("SELECT * FROM writers").fetchall()
 
 

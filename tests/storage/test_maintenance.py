@@ -11,9 +11,10 @@ from subprocess import CompletedProcess
 import pytest
 from autopilot_client import Client, JobState
 from autopilot_server.jobs.errors import StartupError
+from autopilot_server.storage.invariants import INVARIANTS
 from autopilot_server.storage.sqlite import backup
 from autopilot_server.storage.sqlite.backup import back_up, restore
-from autopilot_server.storage.sqlite.check import INVARIANTS, check
+from autopilot_server.storage.sqlite.check import check
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.migrations import migrate
 
@@ -26,6 +27,12 @@ from tests.storage.conftest import Box
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+def box(sqlite_box: Box) -> Box:
+    """SQLite's alone."""
+    return sqlite_box
 
 
 def autopilot(server: ServerProcess, *arguments: object) -> CompletedProcess[str]:

@@ -18,6 +18,12 @@ from autopilot_server.storage.transaction import Snapshot
 from tests.storage.conftest import Box
 
 
+@pytest.fixture
+def box(sqlite_box: Box) -> Box:
+    """SQLite's alone."""
+    return sqlite_box
+
+
 def database(box: Box) -> Path:
     return Path(box.url.removeprefix("sqlite:///"))
 

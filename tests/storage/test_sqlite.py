@@ -34,6 +34,12 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from tests.storage.conftest import Box, put, row, workflow
 
 
+@pytest.fixture
+def box(sqlite_box: Box) -> Box:
+    """SQLite's alone."""
+    return sqlite_box
+
+
 def database(box: Box) -> Path:
     return Path(box.url.removeprefix("sqlite:///"))
 
@@ -245,7 +251,7 @@ def test_a_newer_database_is_refused(box: Box) -> None:
     box.open()
 
 
-@pytest.mark.parametrize("url", ["postgresql://x", "sqlite:///", "sqlite://x", "jobs.db"])
+@pytest.mark.parametrize("url", ["mysql://x", "sqlite:///", "sqlite://x", "jobs.db"])
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(StartupError, match="sqlite:///PATH"):
         Box(url)

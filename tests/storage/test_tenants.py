@@ -13,7 +13,6 @@ from autopilot_server.jobs.states import FINISHED, JobState
 from autopilot_server.jobs.tenants import public, scoped, tenant_of
 from autopilot_server.storage.listing import list_rows
 from autopilot_server.storage.queries import SQL
-from autopilot_server.storage.sqlite.check import check
 from autopilot_server.storage.sqlite.connections import connect
 from autopilot_server.storage.sqlite.migrations import migrations
 from autopilot_server.storage.sqlite.transaction import SqliteReading
@@ -97,7 +96,8 @@ def _steps(path: Path, job_filter: JobFilter) -> int:
 
 
 @pytest.mark.parametrize("fields", FILTERS.values(), ids=FILTERS.keys())
-def test_what_a_tenant_asks_for_costs_what_its_own_jobs_cost(box: Box, fields: dict[str, Any]) -> None:
+def test_what_a_tenant_asks_for_costs_what_its_own_jobs_cost(sqlite_box: Box, fields: dict[str, Any]) -> None:
+    box = sqlite_box
     path = Path(box.url.removeprefix("sqlite:///"))
     for tenant in TENANTS:
         _fill(box, tenant, 5)
@@ -107,7 +107,8 @@ def test_what_a_tenant_asks_for_costs_what_its_own_jobs_cost(box: Box, fields: d
     assert _steps(path, _filter("a", fields)) == before
 
 
-def test_what_a_caller_may_not_see_costs_it_nothing(box: Box) -> None:
+def test_what_a_caller_may_not_see_costs_it_nothing(sqlite_box: Box) -> None:
+    box = sqlite_box
     path = Path(box.url.removeprefix("sqlite:///"))
     _fill(box, "a", 6)
     wanted = JobFilter(tenant="a", patterns=("x",))
@@ -146,19 +147,18 @@ def test_statistics_are_each_tenants_own(box: Box) -> None:
 
 
 def test_a_database_with_tenants_holds_what_check_verifies(box: Box) -> None:
-    path = Path(box.url.removeprefix("sqlite:///"))
     for tenant in TENANTS:
         _fill(box, tenant, 4)
     box.store.job_cancel(scoped("a", "j1"), reason="", etag="", grace_period=0).result()
     assert box.store.job_delete(scoped("a", "j1"), etag="").result()
-    assert check(path, box.sealer) == []
-    with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM labels WHERE job_id = ?", (scoped("a", "j2"),))
-    (found,) = check(path, box.sealer)
+    assert box.violations() == []
+    box.change(f"DELETE FROM labels WHERE job_id = '{scoped('a', 'j2')}'")
+    (found,) = box.violations()
     assert (found.subject, found.detail) == ("a/j2", "labels")
 
 
-def test_jobs_from_before_there_were_tenants_are_those_of_the_one_without_a_name(box: Box) -> None:
+def test_jobs_from_before_there_were_tenants_are_those_of_the_one_without_a_name(sqlite_box: Box) -> None:
+    box = sqlite_box
     path = Path(box.url.removeprefix("sqlite:///"))
     _fill(box, "", 4)
     box.store.close()

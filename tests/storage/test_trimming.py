@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from autopilot_server.jobs.errors import CheckpointNotFoundError, StaleRunError
 from autopilot_server.jobs.job import CheckpointRef, JobError, JobErrorReason, StartPoint
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.queries import SQL
-from autopilot_server.storage.sqlite.check import check
 from autopilot_server.storage.store import Claim, Fence, Resumption, RunUpdate, WriteRow, WritesPut
 from autopilot_server.storage.trimming import MOST_AT_A_PUT
 
@@ -35,12 +33,8 @@ def kept(box: Box, thread_id: str = "j") -> list[tuple[str, str]]:
     found = box.store.checkpoint_history(thread_id, None, before=None, limit=None)
     places = sorted((c.checkpoint_ns, c.checkpoint_id) for c in found)
     assert all(box.store.writes_get(thread_id, *place) for place in places)
-    assert check(database(box), box.sealer) == []
+    assert box.violations() == []
     return places
-
-
-def database(box: Box) -> Path:
-    return Path(box.url.removeprefix("sqlite:///"))
 
 
 def roots(*names: str) -> list[tuple[str, str]]:
@@ -211,8 +205,8 @@ def test_what_a_fork_was_given_of_subgraphs_is_its_own(box: Box) -> None:
     assert kept(box, "fork") == roots("c2")
 
 
-def test_everything_is_found_by_an_index(box: Box) -> None:
-    with sqlite3.connect(database(box)) as connection:
+def test_everything_is_found_by_an_index(sqlite_box: Box) -> None:
+    with sqlite3.connect(sqlite_box.url.removeprefix("sqlite:///")) as connection:
         nobody = dict.fromkeys(("job_id", "checkpoint_ns", "last_inside", "inside", "oldest_kept", "newer_than"), "")
         for statement in (SQL.checkpoint_list_superseded, SQL.checkpoint_get_oldest_of_last):
             plan = connection.execute(

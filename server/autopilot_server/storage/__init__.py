@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autopilot_server.doorbell import Doorbell
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
@@ -15,12 +16,16 @@ from autopilot_server.storage.sqlite.migrations import cannot_use
 from autopilot_server.storage.sqlite.store import SqliteStore
 from autopilot_server.storage.store import EncodeEvent, OnMoves, Store
 
+if TYPE_CHECKING:
+    from autopilot_server.storage.postgres.store import PostgresStore
+
 __all__ = ["UNUSABLE", "Store", "cannot_use", "database_path", "open_store"]
 
 # What a database that cannot be used is found by: it is away, or its tables are not what they should be.
 UNUSABLE = (StorageUnavailableError, sqlite3.Error)
 
 _SCHEME = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
 
 
 def database_path(url: str) -> Path:
@@ -65,6 +70,19 @@ def open_store(
     moved, on the same thread. `sealer`: encrypts what clients and workflows write. `joins`: a process of the
     server that has the database open. StartupError, one line, when it cannot be opened.
     """
+    if url.startswith(_POSTGRES):
+        return _postgres_store()(
+            url,
+            encode_event=encode_event,
+            doorbell=doorbell,
+            clock=SteppedClock(wall=wall, steady=steady),
+            retention=retention,
+            on_health=on_health,
+            on_moves=on_moves,
+            observer=observer or Observer(),
+            sealer=sealer,
+            joins=joins,
+        )
     return SqliteStore(
         database_path(url),
         encode_event=encode_event,
@@ -77,3 +95,14 @@ def open_store(
         sealer=sealer,
         joins=joins,
     )
+
+
+def _postgres_store() -> "type[PostgresStore]":
+    """StartupError without what only this store needs."""
+    try:
+        from autopilot_server.storage.postgres.store import PostgresStore
+    except ImportError as error:
+        raise StartupError(
+            f"jobs in a Postgres need more packages ({error}): pip install 'autopilot-jobs[server,postgres]'"
+        ) from error
+    return PostgresStore

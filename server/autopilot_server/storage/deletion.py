@@ -1,7 +1,7 @@
 """Deleting jobs and checkpoints, in batches."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from autopilot_server.jobs.errors import JobNotFoundError
@@ -31,10 +31,16 @@ def delete(transaction: Transaction, job_id: str, wanted_etag: str, admit: Admit
 
 def delete_expired(transaction: Transaction, limit: int) -> int:
     """See Store.jobs_delete_expired."""
-    rows = transaction.rows(SQL.job_list_expired, {"now": transaction.now, "limit": limit})
-    for row in rows:
+
+    def expired(row: Row) -> bool:
+        return row["expire_time"] is not None and row["expire_time"] <= transaction.now
+
+    listed = transaction.rows(SQL.job_list_expired, {"now": transaction.now, "limit": limit})
+    deleted = 0
+    for row in transaction.lock_each(listed, expired):
         _delete(transaction, row)
-    return len(rows)
+        deleted += 1
+    return deleted
 
 
 def prune(
@@ -59,7 +65,7 @@ def prune(
 
     rows = chosen(thread_id=job_filter.thread_id, limit=limit, after=after)
     jobs = checkpoints = 0
-    for row in rows if dry_run else _locked(transaction, rows):
+    for row in rows if dry_run else transaction.lock_each(rows, lambda row: row["state"] in FINISHED):
         if checkpoints_only:
             checkpoints += _prune_checkpoints(transaction, row, dry_run)
         else:
@@ -70,14 +76,6 @@ def prune(
                 _delete(transaction, row)
     last = PageKey(create_time=rows[-1]["create_time"], job_id=rows[-1]["job_id"]) if rows else None
     return Pruned(jobs, checkpoints, more=len(rows) == limit, resume_after=last)
-
-
-def _locked(transaction: Transaction, rows: Sequence[Row]) -> Iterator[Row]:
-    """Those that nobody has resumed or deleted since they were listed, and that nobody can now."""
-    for listed in rows:
-        row = transaction.row(SQL.job_lock, {"job_id": listed["job_id"]})
-        if row is not None and row["state"] in FINISHED:
-            yield row
 
 
 def _takes_its_thread(transaction: Transaction, row: Row, list_chosen: Callable[..., list[Row]]) -> bool:

@@ -106,7 +106,7 @@ class Runs:
         """See Store.run_write."""
         put = update.checkpoint
         root = put is not None and not put.row.checkpoint_ns
-        written = transaction.row(
+        written = transaction.change_if(
             SQL.run_write,
             {
                 "job_id": fence.job_id,
@@ -116,7 +116,7 @@ class Runs:
                 "checkpoints": int(put is not None),
                 "checkpoint_id": put.row.checkpoint_id if put is not None and root else None,
                 "next_steps": dumps(put.next_steps) if put is not None and root else None,
-                "ends_start_point": put is not None and put.ends_start_point,
+                "ends_start_point": int(put is not None and put.ends_start_point),
                 "now": transaction.now,
             },
         )
@@ -204,7 +204,11 @@ class Runs:
         """See Store.jobs_recover."""
         moved: dict[JobState, list[str]] = {state: [] for state in JobState}
         lost = []
-        for row in transaction.rows(SQL.job_list_owned, {"worker_id": worker_id}):
+
+        def left(row: Row) -> bool:
+            return row["run_token"] is not None and worker_id in (None, row["worker_id"])
+
+        for row in transaction.lock_each(transaction.rows(SQL.job_list_owned, {"worker_id": worker_id}), left):
             lost.append(_lost_run(row))
             state = self._recover(transaction, row, max_losses)
             moved[state].append(row["job_id"])
@@ -256,7 +260,11 @@ class Runs:
     def expire(self, transaction: Transaction) -> Recovery:
         """See Store.jobs_expire."""
         ended: dict[JobState, list[str]] = {JobState.CANCELLED: [], JobState.FAILED: []}
-        for found in transaction.rows(SQL.job_list_overdue, {"now": transaction.now}):
+
+        def overdue(row: Row) -> bool:
+            return row["deadline"] is not None and row["deadline"] <= transaction.now
+
+        for found in transaction.lock_each(transaction.rows(SQL.job_list_overdue, {"now": transaction.now}), overdue):
             row, _ = readable(found)
             if row["state"] == JobState.CANCELLING:
                 state, error = JobState.CANCELLED, cancelled(row["cancel_reason"])

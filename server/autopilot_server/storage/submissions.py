@@ -88,6 +88,8 @@ class Submissions:
     def submit(self, transaction: Transaction, submission: Submission) -> Submitted:
         """See Store.job_submit."""
         spec = submission.spec
+        # First, so that whoever asks for the same at the same time finds what the other has stored.
+        transaction.lock_thread(spec.thread_id or spec.job_id)
         if submission.request_id:
             known = transaction.row(SQL.job_get_by_request, {"request_id": submission.request_id})
             if known is not None:
@@ -98,7 +100,6 @@ class Submissions:
             raise JobAlreadyExistsError(f"There is a job {job_id!r} already.", job_id=job_id)
         fork = None if spec.fork_from is None else self._fork_source(transaction, submission)
         thread_id = spec.thread_id or _own_thread(transaction, spec.job_id)
-        transaction.lock_thread(thread_id)
         _check_thread_free(transaction, thread_id)
         _check_room(transaction, tenant_of(spec.job_id), submission)
         if fork is not None and not spec.concurrency_key:

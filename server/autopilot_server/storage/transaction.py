@@ -1,13 +1,13 @@
 """What operations work with, whatever the database."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from autopilot_server.doorbell import StoredEvent
 from autopilot_server.jobs.job import Micros
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.queries import Statement
+from autopilot_server.storage.queries import SQL, Statement
 from autopilot_server.storage.store import JobMove
 
 T = TypeVar("T")
@@ -83,12 +83,32 @@ class Transaction(ABC):
         ends."""
 
     @abstractmethod
+    def change_if(self, statement: Statement, parameters: Parameters) -> Row | None:
+        """Change one row if it is as the statement wants it, and read what the statement returns of it; else None."""
+
+    @abstractmethod
     def execute_last(self, statement: Statement, parameters: Parameters) -> None:
         """Change a row that many operations change, just before the commit, so that it is locked for a moment only."""
 
     @abstractmethod
     def lock_thread(self, thread_id: str) -> None:
         """Let nobody else add a job to a thread, or delete the thread, until the commit."""
+
+    @abstractmethod
+    def lock_turns(self, key: Parameters | None) -> None:
+        """Let nobody else give turns to jobs with a key, or claim one of them, until the commit. None: with any key."""
+
+    @abstractmethod
+    def lock_places(self, workflows: str) -> None:
+        """Let nobody else claim jobs of those of the workflows, a JSON list, that have a limit, until the commit."""
+
+    def lock_each(self, listed: Iterable[Row], still: Callable[[Row], bool]) -> Iterator[Row]:
+        """The jobs of a list, one after the other: those that are still what they were listed for, and that nobody
+        changes from now on."""
+        for job_id in [row["job_id"] for row in listed]:
+            row = self.row(SQL.job_lock, {"job_id": job_id})
+            if row is not None and still(row):
+                yield row
 
     def tell(
         self, job_id: str, state: JobState | None, events: list[StoredEvent] | None = None, *, create_time: Micros = 0

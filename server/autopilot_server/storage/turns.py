@@ -27,7 +27,9 @@ Places = dict[str, int | None]
 def runnable(transaction: Transaction, workflows: Iterable[str], share: Share | None, limit: int) -> Iterator[Row]:
     """Jobs whose turn it is, in order, read `limit` at a time. Each must be claimed before the next is asked for: it
     may take the place of others, and let others have their turn."""
-    places = _places(transaction, workflows)
+    names = list(workflows)
+    transaction.lock_places(dumps(names))
+    places = _places(transaction, names)
     priority = ABOVE_ALL_PRIORITIES
     while places and (priority := _next_priority(transaction, priority)) >= 0:
         yield from _of_priority(transaction, places, share, {"priority": priority, "limit": limit})
@@ -105,6 +107,7 @@ def job_moved(transaction: Transaction, row: Row, from_state: JobState | None) -
 
 def _give_turns(transaction: Transaction, key: Parameters) -> None:
     """Of a workflow and a key."""
+    transaction.lock_turns(key)
     have = _job_ids(transaction, SQL.job_list_not_held_of_key, key)
     is_full = transaction.row(SQL.key_is_full, key) is not None
     get = set() if is_full else _job_ids(transaction, SQL.job_list_first_of_key, key)
@@ -131,5 +134,6 @@ def set_limits(transaction: Transaction, workflows: Sequence[Workflow]) -> None:
 
 def give_all_turns(transaction: Transaction) -> None:
     """After a change of limits, or of the times that jobs wait for: look at all that wait with a key."""
+    transaction.lock_turns(None)
     wrong = [{"job_id": row["subject"]} for row in transaction.rows(SQL.check_turns)]
     transaction.execute_many(SQL.job_switch_held, wrong)

@@ -71,6 +71,8 @@ class ApartError(Exception):
 class GroupWriter(ABC):
     """The writer thread. A database's own writer knows how a batch is committed."""
 
+    max_batch = MAX_BATCH
+
     def __init__(
         self,
         *,
@@ -160,7 +162,7 @@ class GroupWriter(ABC):
         batch: list[QueuedWrite[Any]] = []
         while first is not None:
             batch.append(first)
-            if len(batch) >= MAX_BATCH:
+            if len(batch) >= self.max_batch:
                 return batch, True
             try:
                 first = self._queue.get_nowait()

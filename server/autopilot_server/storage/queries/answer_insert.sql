@@ -1,1 +1,2 @@
-INSERT OR REPLACE INTO answers (job_id, interrupt_id, answer) VALUES (:job_id, :interrupt_id, :answer)
+INSERT INTO answers (job_id, interrupt_id, answer) VALUES (:job_id, :interrupt_id, :answer)
+ON CONFLICT (job_id, interrupt_id) DO UPDATE SET answer = excluded.answer

@@ -1,1 +1,1 @@
-UPDATE encryption_keys SET seals = (key_id = :key_id)
+UPDATE encryption_keys SET seals = CASE WHEN key_id = :key_id THEN 1 ELSE 0 END

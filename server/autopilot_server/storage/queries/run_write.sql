@@ -6,8 +6,8 @@ SET
     checkpoint_id = coalesce(:checkpoint_id, checkpoint_id),
     next_steps = coalesce(:next_steps, next_steps),
     checkpoints = checkpoints + :checkpoints,
-    start_point = CASE WHEN :ends_start_point THEN NULL ELSE start_point END,
-    questions = CASE WHEN :ends_start_point THEN 0 ELSE questions END,
+    start_point = CASE WHEN :ends_start_point = 1 THEN NULL ELSE start_point END,
+    questions = CASE WHEN :ends_start_point = 1 THEN 0 ELSE questions END,
     -- Part of the etag, which changes with the questions.
     version = version + :ends_start_point,
     update_time = :now

@@ -61,9 +61,19 @@ class SqliteTransaction(Transaction):
         if self._connection.execute(statement.sqlite, parameters).rowcount != 1:
             raise AssertionError("a row changed inside a transaction")
 
+    def change_if(self, statement: Statement, parameters: Parameters) -> Row | None:
+        """Change one row if it is as the statement wants it."""
+        return self.row(statement, parameters)
+
     def execute_last(self, statement: Statement, parameters: Parameters) -> None:
         """Change something."""
         self._connection.execute(statement.sqlite, parameters)
 
     def lock_thread(self, thread_id: str) -> None:
+        """Nobody else writes."""
+
+    def lock_turns(self, key: Parameters | None) -> None:
+        """Nobody else writes."""
+
+    def lock_places(self, workflows: str) -> None:
         """Nobody else writes."""

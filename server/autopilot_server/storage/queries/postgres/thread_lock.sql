@@ -1,0 +1,1 @@
+SELECT pg_advisory_xact_lock(hashtextextended(chr(30) || :thread_id::text, 0))

@@ -1,0 +1,17 @@
+"""What tests of all kinds may need."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A Postgres, started when the first test needs it."""
+    if postgres.MISSING:
+        pytest.skip(postgres.MISSING)
+    server = postgres.Server()
+    yield server
+    server.close()
