@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,13 +17,19 @@ from autopilot_server.storage.outage import RETRY_SECONDS
 from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.queued_write import QueuedWrite
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sqlite.connections import connect, unavailable
+from autopilot_server.storage.sqlite.connections import BUSY_SECONDS, connect, unavailable
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.transaction import SqliteTransaction
 from autopilot_server.storage.store import OnMoves
+from autopilot_server.storage.transaction import NONE, Parameters
 from autopilot_server.storage.writer import Batch, GroupWriter, Outcome
 
 log = logging.getLogger(__name__)
+
+# How long SQLite itself waits for the other processes that write before it is asked anew: it tries after 1, 2 and 5 ms.
+# Of a longer wait each pause is longer than the one before, up to a tenth of a second. Processes that write all the
+# time leave each other gaps of a millisecond only, and one with long pauses missed them for most of a second.
+_TRY_SECONDS = 0.008
 
 
 class _ChangedAndFailedError(Exception):
@@ -49,7 +56,7 @@ class Writer(GroupWriter):
     ) -> None:
         """Start to write to `file`."""
         self._file, self._sealer = file, sealer
-        self._connection: sqlite3.Connection | None = connect(file.path, sealer=sealer)
+        self._connection: sqlite3.Connection | None = connect(file.path, sealer=sealer, busy_seconds=_TRY_SECONDS)
         self._id = uuid.uuid4().hex
         super().__init__(doorbell=doorbell, clock=clock, on_health=on_health, on_moves=on_moves, observer=observer)
 
@@ -74,7 +81,7 @@ class Writer(GroupWriter):
         connection.execute("COMMIT")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
+        self._patiently(connection, "BEGIN IMMEDIATE")
         # First of all, so that what the batch stores is of the same frame as what it finds.
         if step := enter_frame(SqliteTransaction(connection, self._clock.now()), self._clock):
             log.warning("the clock was stepped by %.1f s; spans that run keep their length", step / SECOND)
@@ -111,11 +118,19 @@ class Writer(GroupWriter):
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            # Who is known to be locked out does not wait long: callers do, and the next try comes anyway.
-            self._connection = connect(
-                self._file.path, sealer=self._sealer, busy_seconds=None if self._healthy else RETRY_SECONDS
-            )
+            self._connection = connect(self._file.path, sealer=self._sealer, busy_seconds=_TRY_SECONDS)
         return self._connection
+
+    def _patiently(self, connection: sqlite3.Connection, sql: str, parameters: Parameters = NONE) -> sqlite3.Cursor:
+        """Execute what may have to wait for other processes."""
+        # Who is known to be locked out does not wait long: callers do, and the next try comes anyway.
+        until = time.monotonic() + (BUSY_SECONDS if self._healthy else RETRY_SECONDS)
+        while True:
+            try:
+                return connection.execute(sql, parameters)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
 
     def _was_committed(self, number: int, error: Exception) -> bool:
         """Whether a batch that failed is in the database all the same.
@@ -129,7 +144,7 @@ class Writer(GroupWriter):
             return False
         try:
             self._disconnect()
-            row = self._connected().execute(SQL.batch_get.sqlite, {"writer": self._id}).fetchone()
+            row = self._patiently(self._connected(), SQL.batch_get.sqlite, {"writer": self._id}).fetchone()
         except sqlite3.Error:
             self._disconnect()
             return False
