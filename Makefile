@@ -191,6 +191,7 @@ lock: ## Write requirements/*.txt and protos/requirements.txt anew; UPGRADE=--up
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
 	$(COMPILE) pyproject.toml --all-extras --group dev --group build --output-file $(LOCKS)/dev.txt
 	$(COMPILE) pyproject.toml --all-extras --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/server.txt
+	$(COMPILE) --group build --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/build.txt
 	$(COMPILE) --group release --output-file $(LOCKS)/release.txt
 	$(COMPILE) protos/requirements.in --output-file protos/requirements.txt
 

@@ -6,6 +6,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,12 @@ from typing import Any
 
 import pytest
 import yaml
-from autopilot_server.config import environment_name
+from autopilot_server.config import SETTING_NAMES, Settings, environment_name
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from tests.forks import autopilot
 from tests.proof.server import ServerProcess
 from tests.test_metrics import Measured
 
@@ -25,6 +28,10 @@ DEPLOY = Path(__file__).parents[1] / "deploy"
 UNIT = DEPLOY / "systemd/autopilot.service"
 ALERTS = DEPLOY / "prometheus/alerts.yml"
 ALERTS_TEST = DEPLOY / "prometheus/alerts_test.yml"
+
+DOCKERFILE = DEPLOY / "container/Dockerfile"
+COMPOSE = DEPLOY / "container/compose.yaml"
+TOOLS = Path(sys.executable).parent
 
 # systemd's own measure of what a service could do beyond its work, from 0 to 10.
 MOST_EXPOSURE = "2.0"
@@ -108,6 +115,85 @@ def test_a_supervisor_is_told_when_the_server_serves_and_stops(
             server.signal(signal.SIGTERM)
             assert supervisor.recv(100) == b"STOPPING=1"
             assert server.wait_for_death() == 0
+
+
+# --- containers ---
+
+namespaces = pytest.mark.skipif(
+    subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0,
+    reason="not run: a server whose root file system is read-only; mounts of its own are not allowed here",
+)
+
+
+def taken_by(tool: str, *arguments: object) -> None:
+    done = subprocess.run([TOOLS / tool, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def image_environment() -> dict[str, str]:
+    """What the image sets."""
+    instruction = DOCKERFILE.read_text().split("\nENV ")[1].split("\nWORKDIR")[0]
+    return dict(part.split("=", 1) for part in instruction.replace("\\\n", " ").split())
+
+
+def test_linters_take_the_image_and_the_composition() -> None:
+    taken_by("hadolint", "--failure-threshold", "style", DOCKERFILE)
+    taken_by("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+
+
+def test_what_the_image_and_the_composition_set_are_settings() -> None:
+    (service,) = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    names = {name for name in (*image_environment(), *service["environment"]) if name.startswith("AUTOPILOT_")}
+    assert names == {environment_name(name) for name in ("config", "database", "log_format", "listen", "insecure")}
+    assert names <= {environment_name(name) for name in SETTING_NAMES}
+    grace = float(service["stop_grace_period"].removesuffix("s"))
+    assert grace > Settings().drain_seconds
+
+
+def test_all_that_the_image_copies_is_sent_to_its_builder() -> None:
+    lines = (DOCKERFILE.parents[2] / ".dockerignore").read_text().splitlines()
+    sent = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    project = tomllib.loads((DOCKERFILE.parents[2] / "pyproject.toml").read_text())
+    built = {str(Path(each).parent) for each in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    described = {project["project"]["readme"], *project["project"]["license-files"]}
+    assert sent == {"pyproject.toml", "requirements", *built, *described}
+    assert all((DOCKERFILE.parents[2] / path).exists() for path in sent)
+
+
+@namespaces
+def test_a_server_needs_no_more_than_its_container_gives(tmp_path: Path) -> None:
+    """The root file system is read-only, and it has no capability; `autopilot health` says when it is there."""
+    state, scratch = tmp_path / "state", tmp_path / "scratch"
+    state.mkdir()
+    scratch.mkdir()
+    environment = image_environment() | {
+        "PATH": f"{TOOLS}:{os.environ['PATH']}",
+        "AUTOPILOT_CONFIG": str(DEPLOY.parent / "examples/hello/langgraph.json"),
+        "AUTOPILOT_DATABASE": f"sqlite:///{state}/jobs.db",
+        "AUTOPILOT_LISTEN": "127.0.0.1:0",
+        "TMPDIR": str(scratch),
+    }
+    script = f"""
+        mount --make-rprivate /
+        mount --bind {state} {state}
+        mount -t tmpfs tmpfs {scratch}
+        mount -o remount,ro,bind /
+        exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs autopilot serve
+    """
+    server = subprocess.Popen(
+        ["unshare", "--mount", "bash", "-euc", script], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    try:
+        address = server.stdout.readline().removeprefix("autopilot: serving on ").strip()
+        client = environment | {"AUTOPILOT_SERVER": address}
+        assert autopilot("health", environment=client).returncode == 0
+        done = autopilot("submit", "hello", "--input", '{"name": "Ada"}', "--watch", environment=client)
+        assert done.returncode == 0, done.stderr
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0
+    assert autopilot("health", environment=client).returncode == 7
 
 
 # --- Prometheus ---

@@ -177,6 +177,16 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_option(arguments: list[str
     assert hint == f"See: autopilot {arguments[0]} --help"
 
 
+def test_health_is_asked_without_a_token(cli: Cli, server: ServerProcess) -> None:
+    done = cli.run("health")
+    assert (done.returncode, done.stdout) == (0, "SERVING\n")
+    assert cli.json("health") == [{"status": "SERVING"}]
+    server.kill()
+    gone = cli.run("health", "--timeout", "5s")
+    assert (gone.returncode, gone.stdout) == (7, "")
+    assert gone.stderr.startswith(f"autopilot: no server at {server.address}")
+
+
 def test_errors_as_json(cli: Cli) -> None:
     def error(*arguments: str, code: int) -> dict[str, object]:
         done = cli.run(*arguments, "--json")

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from autopilot_client import MISSING, Client, Event, Job, JobState, RetryPolicy, tls_credentials
 from autopilot_client.cli import exits, output, values
+from autopilot_client.cli.health import ask_health
 from autopilot_client.cli.live import JobView
 
 DEFAULT_SERVER = "127.0.0.1:50051"
@@ -605,3 +606,23 @@ def workflows(as_json: bool, server: str, timeout: timedelta) -> None:
             else:
                 click.echo(f"{workflow.name}  {workflow.description}".rstrip())
                 click.echo(f"    {' → '.join(workflow.steps)}")
+
+
+@cli.command()
+@connected
+def health(as_json: bool, server: str, timeout: timedelta) -> None:
+    """Ask a server whether it works. Needs no token: for probes and scripts.
+
+    Exit code 0: it serves. 7: it does not, because it is stopping, its database is away, or nobody is there.
+
+    \b
+      autopilot health
+      until autopilot health; do sleep 1; done
+    """
+    with exits.reported(server, as_json=as_json):
+        state = ask_health(server, _credentials(), timeout=timeout.total_seconds())
+    if as_json:
+        output.print_json({"status": state})
+    else:
+        click.echo(state)
+    sys.exit(exits.OK if state == "SERVING" else exits.UNAVAILABLE)
