@@ -54,22 +54,24 @@ demo: $(READY) ## Show a job that outlives two kill -9 of its server
 OPERATIONS := access audit encryption traces workers test_start_up.py test_draining.py test_reloading.py test_upgrade_procedure.py \
 	test_deploy.py test_logs.py test_metrics.py test_supply_chain.py
 ELSEWHERE := proof toolchains $(OPERATIONS)
-PYTEST = $(BIN)/python -m pytest -q --numprocesses 2 --dist
+# Tests wait more than they compute: for processes that start, for disks, for a grace period to pass. In so many processes two
+# cores are busy; more would only wait for each other.
+PYTEST = $(BIN)/python -m pytest -q --numprocesses
 
 test: $(READY) ## Run the tests of the promises, the contract, the engine, the store, the Python client and the examples
-	$(PYTEST) worksteal $(ELSEWHERE:%=--ignore=tests/%) tests
+	$(PYTEST) 3 --dist worksteal $(ELSEWHERE:%=--ignore=tests/%) tests
 
 test-operations: $(READY) ## Run the tests of what operators do: credentials, audit, encryption, traces, logs, metrics, start and end
-	$(PYTEST) worksteal $(OPERATIONS:%=tests/%)
+	$(PYTEST) 4 --dist worksteal $(OPERATIONS:%=tests/%)
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
-	$(PYTEST) loadfile tests/proof
+	$(PYTEST) 4 --dist loadscope tests/proof
 
 conformance: $(READY) ## Play the scenarios of clients/conformance with every client whose toolchain is there
 	$(BIN)/python -m clients.conformance
 
 test-clients: $(READY) $(GENERATOR_READY) $(if $(call have,go),$(TOOLS)/grpcurl/.ready) ## Build and test every client whose toolchain is there, and play the conformance scenarios
-	$(PYTEST) worksteal tests/toolchains
+	$(PYTEST) 2 --dist worksteal tests/toolchains
 	$(BIN)/python -m clients.conformance --tests
 
 MINUTES ?= 5

@@ -12,9 +12,6 @@ from clients.conformance.playing import Scenario, scenarios
 from clients.conformance.results import Results
 from clients.conformance.turns import Turn
 
-# Much of a turn is waiting for servers; more would wait for the processors.
-LANGUAGES_AT_ONCE = 3
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m clients.conformance", description=__doc__)
@@ -40,11 +37,11 @@ def main() -> int:
 
 
 def play_all(chosen: Sequence[Language], wanted: Sequence[Scenario], talk: Talk, *, tests: bool) -> Results:
-    """Play with each language, several side by side."""
+    """Play with each language, all side by side: some compile while others wait for servers."""
     results = Results([language.name for language in chosen], wanted)
     # Those that build for long begin, so that none of them is left to the end.
     order = sorted(chosen, key=lambda language: len(language.build) + len(language.test), reverse=True)
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(LANGUAGES_AT_ONCE) as pool:
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(len(chosen)) as pool:
         turns = [Turn(language, results, Path(name) / language.name, talk) for language in order]
         taken = [pool.submit(turn.take, tests=tests) for turn in turns]
         try:

@@ -1,14 +1,28 @@
-"""Counts what the proof tried, and tells it at the end, with its seed: the numbers of README.md come from there."""
+"""Counts what the proof tried, and tells it at the end, with its seed: the numbers of README.md come from there. And
+deals the tests to processes."""
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.proof.seed import SEED
 
 Tried = Callable[..., None]
+
+# Their tests share a server, or what else they make once.
+TOGETHER = {
+    "test_checkers.py",
+    "test_connections.py",
+    "test_kill_points.py",
+    "test_requests.py",
+    "test_stale_tokens.py",
+    "test_values.py",
+    "test_wire.py",
+    "test_zombies.py",
+}
 
 _COUNTS: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
@@ -47,3 +61,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("what was tried, and how often")
         for what, times in sorted(counts.items()):
             terminalreporter.write_line(f"{what.replace('_', ' ')}: {times:,}")
+
+
+class Scheduling(LoadScopeScheduling):
+    """What belongs together goes to one process, first the most tests; any other test to whoever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return file if file.rpartition("/")[2] in TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Asked where tests run in several processes."""
+    return Scheduling(config, log)

@@ -18,6 +18,9 @@ from tests.forks import FORKS, PROCESSES
 GRAPHS = Path(__file__).parents[1] / "engine" / "graphs" / "langgraph.json"
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
 
+# What a server that kills itself leaves in its log before the moment when it does.
+DEATH = "kills itself at "
+
 # A start that takes longer has found a bug.
 START_SECONDS = 60
 
@@ -85,6 +88,12 @@ class ServerProcess:
     def errors(self) -> list[str]:
         """What its log tells of as an error, but that its database was away."""
         return re.findall(r"^\S+ \[(?:error|critical) *\] (?!the database )(.*)", self.log.read_text(), re.MULTILINE)
+
+    @property
+    def died_at(self) -> int | None:
+        """When it killed itself last, by the machine's monotonic clock in nanoseconds; None: it never did."""
+        moments = re.findall(rf"^{DEATH}(\d+)$", self.log.read_text(), re.MULTILINE)
+        return int(moments[-1]) if moments else None
 
     @property
     def pid(self) -> int:

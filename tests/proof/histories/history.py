@@ -2,12 +2,17 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autopilot.v1 import job_pb2, job_service_pb2
+
+# Effects of a step that tells what becomes of it when its job is cancelled: it runs, hears of it, and is stopped.
+BEGUN, TOLD, STOPPED = "begun", "told", "stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,8 @@ class Stream:
     """Who called. A watcher's streams of one job go on from each other."""
     job_id: str
     after_sequence: int
+    started: int
+    ended: int
     messages: tuple[Message, ...]
     end: str
     """OK, a status code, or DROPPED when the watcher went away by itself."""
@@ -101,6 +108,15 @@ class JobRecord:
 
 
 @dataclass(slots=True)
+class Absence:
+    """A time in which there was no server, by the machine's monotonic clock: at most so long."""
+
+    began: int
+    ended: int | None = None
+    """None: it is not over."""
+
+
+@dataclass(slots=True)
 class History:
     """Everything that was seen."""
 
@@ -110,6 +126,22 @@ class History:
     deleted: set[str] = field(default_factory=set)
     """The jobs that clients deleted, and those that were over."""
     restarts: int = 0
+    absences: list[Absence] = field(default_factory=list)
+    """When there was no server. A server that was asked to stop is there no more."""
+    losses: list[int] = field(default_factory=list)
+    """When processes were killed that jobs ran in, and their server was not."""
+
+    @contextmanager
+    def server_away(self) -> Iterator[None]:
+        """In which a server is killed, and another one started."""
+        self.restarts += 1
+        self.absences.append(absence := Absence(time.monotonic_ns()))
+        yield
+        absence.ended = time.monotonic_ns()
+
+    def was_away(self, since: int, until: int) -> bool:
+        """Whether there was a moment between these without a server."""
+        return any(a.began <= until and (a.ended is None or a.ended >= since) for a in self.absences)
 
     def size(self) -> dict[str, int]:
         """How much there is to check."""
@@ -125,7 +157,9 @@ class History:
     def save(self, path: Path) -> None:
         """Keep it, to check it again: a JSON object a line."""
         with path.open("w") as file:
-            head = {"kind": "head", "restarts": self.restarts, "deleted": sorted(self.deleted)}
+            absences = [asdict(absence) for absence in self.absences]
+            head = {"restarts": self.restarts, "absences": absences, "losses": self.losses}
+            head |= {"kind": "head", "deleted": sorted(self.deleted)}
             file.write(json.dumps(head) + "\n")
             for kind, items in (("call", self.calls), ("stream", self.streams)):
                 for item in items:
@@ -142,6 +176,8 @@ class History:
             match item.pop("kind"):
                 case "head":
                     history.restarts, history.deleted = item["restarts"], set(item["deleted"])
+                    history.absences = [Absence(**absence) for absence in item["absences"]]
+                    history.losses = item["losses"]
                 case "call":
                     history.calls.append(Call(**item | _bytes(item, "request", "response")))
                 case "stream":

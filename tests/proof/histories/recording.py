@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
-from tests.proof.histories.checkers import FINISHED, INTERRUPTED
 from tests.proof.histories.history import Call, History, JobRecord, Message, Stream
+from tests.proof.histories.states import FINISHED, INTERRUPTED
 from tests.proof.load.random_graphs import Outcome, effects_of
 from tests.refused import Refused
 
@@ -23,6 +23,9 @@ PATIENCE_SECONDS = 60
 
 # Whoever waits longer for a job, or for all of them, has found a bug.
 JOBS_PATIENCE_SECONDS = 120
+
+# Longer than any job takes: a stream that is open for so long has found a bug.
+_STREAM_SECONDS = 600
 
 _PAUSE_SECONDS = 0.02
 
@@ -225,8 +228,8 @@ class Watcher:
         slowness = self._rng.choice((0.0, 0.0, 0.02))
         messages: list[Message] = []
         end, reason = "DROPPED", ""
-        deadline = self._recorder.patience_seconds
-        stream = self._recorder.stub.WatchProgress(request, wait_for_ready=True, timeout=deadline)
+        started = time.monotonic_ns()
+        stream = self._recorder.stub.WatchProgress(request, wait_for_ready=True, timeout=_STREAM_SECONDS)
         try:
             for response in stream:
                 messages.append(self._message(job_id, response))
@@ -243,6 +246,8 @@ class Watcher:
             watcher=self._name,
             job_id=job_id,
             after_sequence=after_sequence,
+            started=started,
+            ended=time.monotonic_ns(),
             messages=tuple(messages),
             end=end,
             reason=reason,

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof.histories.checkers import CHECKERS, Checker, check
+from tests.proof.histories.checkers import CHECKERS, check
 from tests.proof.histories.history import History
 from tests.proof.histories.planted import PLANTS, Plant, copy
+from tests.proof.histories.seen import Checker
+from tests.proof.load.grace import Grace
 from tests.proof.load.housekeeping import Housekeeping
 from tests.proof.load.time_travel import TimeTravel
 from tests.proof.load.workload import OPTIONS, Workload, outcomes, write_config
 from tests.proof.server import ServerProcess
+from tests.waiting import wait_until
 
 # Random graphs that ask, loop, branch and fan out.
 SEEDS = (3, 5, 7, 9)
@@ -25,6 +28,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     options = [*OPTIONS, "--prune-interval-seconds", "0.1"]
     server = ServerProcess(folder, config=write_config(folder, SEEDS), options=options)
     server.start()
+    grace = Grace(folder)
     workload = Workload(
         address=server.address,
         database=server.database,
@@ -34,13 +38,13 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
         watchers=WATCHERS,
         rng=random.Random(5),
         cancelled=0.3,
-        actors=(Housekeeping(), TimeTravel(folder)),
+        actors=(Housekeeping(), TimeTravel(folder), grace),
     )
     workload.start()
-    workload.finished.wait(0.5)
-    workload.history.restarts += 1
-    server.kill()
-    server.start()
+    wait_until(grace.is_over)
+    with workload.history.server_away():
+        server.kill()
+        server.start()
     try:
         return workload.end()
     finally:

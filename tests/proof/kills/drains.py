@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from autopilot.v1 import job_service_pb2
 
-from tests.proof.histories.checkers import CANCELLED, RUNNING
 from tests.proof.histories.history import JobRecord
 from tests.proof.histories.recording import PATIENCE_SECONDS, Recorder
+from tests.proof.histories.states import CANCELLED, RUNNING
 from tests.proof.kills.lives import Lives
 
 

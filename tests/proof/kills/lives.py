@@ -2,9 +2,11 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Pipe, wait
 
+from tests.proof.histories.history import Absence
 from tests.proof.server import Sabotage, ServerProcess
 
 # Ends and starts that take longer have found a bug.
@@ -22,6 +24,7 @@ class Lives:
         self.starts = 0
         self.died_at: list[Sabotage] = []
         """The sabotages that their servers died of."""
+        self.absences: list[Absence] = []
         self._orders, self._ordered = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._live, name="lives")
         self._answers = threading.Event()
@@ -53,6 +56,7 @@ class Lives:
                 if (order := self._orders.recv()) is None:
                     self._server.kill()
                     return
+                self._goes(time.monotonic_ns())
                 self._server.signal(order)
             else:
                 self._bury()
@@ -64,6 +68,7 @@ class Lives:
             self.starts += 1
             try:
                 if self._server.start_or_die():
+                    self._is_back()
                     self._answers.set()
                     return
                 self._bury()
@@ -73,6 +78,16 @@ class Lives:
                 self.on_failure()
                 return
 
+    def _goes(self, moment: int) -> None:
+        """The server is away from this moment on, or longer."""
+        if not self.absences or self.absences[-1].ended is not None:
+            self.absences.append(Absence(moment))
+
+    def _is_back(self) -> None:
+        if self.absences and self.absences[-1].ended is None:
+            self.absences[-1].ended = time.monotonic_ns()
+
     def _bury(self) -> None:
+        self._goes(self._server.died_at or time.monotonic_ns())
         if self._server.wait_for_death() == -signal.SIGKILL and self._server.sabotage is not None:
             self.died_at.append(self._server.sabotage)

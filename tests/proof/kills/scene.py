@@ -14,6 +14,7 @@ from tests.proof.histories.history import History
 from tests.proof.kills.drains import Drains
 from tests.proof.kills.lives import Lives
 from tests.proof.kills.scrapes import Scrapes
+from tests.proof.load.grace import Grace
 from tests.proof.load.housekeeping import Housekeeping
 from tests.proof.load.random_graphs import Outcome
 from tests.proof.load.time_travel import TimeTravel
@@ -73,13 +74,13 @@ class Scene:
         lives = Lives(server, sabotages)
         lives.begin()
         try:
-            actors: list[Actor] = [Housekeeping(), TimeTravel(server.folder), Scrapes(metrics)]
+            actors: list[Actor] = [Housekeeping(), TimeTravel(server.folder), Grace(server.folder), Scrapes(metrics)]
             if drains:
                 actors.append(Drains(lives, drains))
             history = self._workload(server, lives, actors).run()
         finally:
             lives.end()
-        history.restarts = lives.starts - 1
+        history.restarts, history.absences = lives.starts - 1, lives.absences
         found = check(history) | damage(server)
         if found:
             history.save(server.folder / "history.jsonl")

@@ -1,7 +1,8 @@
 """Death at every point of the store: before a write, inside its transaction, and after its commit.
 
 A first run without faults counts the calls. Then there are runs for some points each, in which the server dies again
-and again. AUTOPILOT_PROOF_ALL_POINTS=1 gives each call of each method a run of its own.
+and again; AUTOPILOT_PROOF_LONG=1 makes twice as many. AUTOPILOT_PROOF_ALL_POINTS=1 gives each call of each method a
+run of its own.
 """
 
 from collections import Counter, defaultdict

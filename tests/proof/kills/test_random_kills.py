@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from tests.proof.histories.checkers import check
 from tests.proof.histories.history import History
 from tests.proof.kills.lives import Lives
 from tests.proof.kills.scene import damage
+from tests.proof.load.grace import Grace
 from tests.proof.load.housekeeping import Housekeeping
 from tests.proof.load.time_travel import TimeTravel
 from tests.proof.load.workload import OPTIONS, Workload, outcomes, write_config
@@ -91,7 +93,7 @@ def survive(
         jobs=jobs,
         watchers=24,
         rng=rng,
-        actors=[Housekeeping(), TimeTravel(folder)],
+        actors=[Housekeeping(), TimeTravel(folder), Grace(folder)],
     )
     lives.on_failure = workload.give_up
     try:
@@ -101,7 +103,7 @@ def survive(
     finally:
         workload.give_up()
         lives.end()
-    history.restarts = lives.starts - 1
+    history.restarts, history.absences = lives.starts - 1, lives.absences
     tried(**history.size())
     return server, history
 
@@ -150,6 +152,7 @@ def kill_processes_at_random(
         if victim == "server":
             lives.end_with(signal.SIGKILL)
         elif found := workers if victim == "worker" else fork_servers:
+            workload.history.losses.append(time.monotonic_ns())
             with suppress(ProcessLookupError):
                 os.kill(rng.choice(found), signal.SIGKILL)
         tried(**{f"kills_of_a_{victim}".replace(" ", "_"): 1, "jobs_in_flight_at_kills": workload.in_flight})

@@ -8,9 +8,9 @@ from pathlib import Path
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2
 
-from tests.proof.histories.checkers import CANCELLED, FAILED
 from tests.proof.histories.history import JobRecord
 from tests.proof.histories.recording import PATIENCE_SECONDS, Recorder, ended_with
+from tests.proof.histories.states import CANCELLED, FAILED
 from tests.proof.load.random_graphs import Outcome
 
 

@@ -16,8 +16,11 @@ from typing import Annotated, Any
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import get_runtime
 from langgraph.types import Command, Send, interrupt
 from typing_extensions import TypedDict
+
+from tests.proof.histories.history import BEGUN, STOPPED, TOLD
 
 # Supersteps that no random graph needs.
 STEP_LIMIT = 500
@@ -263,6 +266,27 @@ def turns_for_ever() -> Builder:
         return {}
 
     return StateGraph(State).add_node("turn", turn).add_edge(START, "turn").add_edge("turn", "turn")
+
+
+def stays() -> Builder:
+    """A graph whose step goes on when it is told to stop, and notes what becomes of it."""
+
+    async def stay(state: State) -> State:
+        runtime = get_runtime()
+        _effect(state, BEGUN)
+        told = False
+        try:
+            while not (told := runtime.drain_requested):
+                await asyncio.sleep(0.002)
+            _effect(state, TOLD)
+            await asyncio.Event().wait()
+        finally:
+            if runtime.drain_requested and not told:
+                _effect(state, TOLD)
+            _effect(state, STOPPED)
+        return {}
+
+    return StateGraph(State).add_node("stay", stay).add_edge(START, "stay")
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,9 @@ import grpc
 import pytest
 from autopilot.v1 import job_pb2, job_service_pb2
 
-from tests.proof.histories.checkers import INTERRUPTED, SUCCEEDED
 from tests.proof.histories.history import JobRecord
 from tests.proof.histories.recording import TEXT, Recorder, ended_with
+from tests.proof.histories.states import INTERRUPTED, SUCCEEDED
 from tests.proof.load.journey import RUNS
 from tests.proof.load.random_graphs import Outcome, start
 

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import grpc
 from autopilot.v1 import job_pb2, job_service_pb2
 
-from tests.proof.histories.checkers import CANCELLED, FINISHED, INTERRUPTED
 from tests.proof.histories.history import History, JobRecord
 from tests.proof.histories.recording import (
     JOBS_PATIENCE_SECONDS,
@@ -26,6 +25,7 @@ from tests.proof.histories.recording import (
     Watcher,
     ended_with,
 )
+from tests.proof.histories.states import CANCELLED, FINISHED, INTERRUPTED
 from tests.proof.load import random_graphs
 from tests.proof.load.random_graphs import Outcome
 
@@ -49,7 +49,7 @@ def write_config(folder: Path, seeds: Sequence[int]) -> Path:
     """A langgraph.json with the random workflows of some seeds, and those that actors need."""
     source = Path(random_graphs.__file__)
     path = folder / "langgraph.json"
-    graphs: dict[str, Any] = {name: f"{source}:{name}" for name in ("waits_for_ever", "turns_for_ever")}
+    graphs: dict[str, Any] = {name: f"{source}:{name}" for name in ("waits_for_ever", "turns_for_ever", "stays")}
     graphs["journey"] = f"{source.with_name('journey.py')}:journey"
     for seed in seeds:
         own = {"keep_checkpoints": _KEPT[seed % len(_KEPT)], "concurrency": {"per_key": AT_ONCE}}

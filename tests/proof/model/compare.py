@@ -6,7 +6,7 @@ from typing import Any
 from autopilot.v1 import job_pb2
 from google.protobuf.json_format import MessageToDict
 
-from tests.proof.histories.checkers import CANCELLED, FINISHED, OWNED, SUCCEEDED
+from tests.proof.histories.states import CANCELLED, FINISHED, OWNED, SUCCEEDED
 from tests.proof.model.jobs import Job
 from tests.proof.model.refusals import Refusal
 from tests.refused import Refused

@@ -10,8 +10,8 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.proof.histories.checkers import FINISHED, INTERRUPTED, OWNED
 from tests.proof.histories.recording import TEXT
+from tests.proof.histories.states import FINISHED, INTERRUPTED, OWNED
 from tests.proof.model.compare import DAY_SECONDS
 from tests.proof.model.jobs import Job, top
 from tests.proof.model.model import FAR_FUTURE, LONG_SECONDS

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.proof.histories.checkers import CANCELLED, NONE, SUCCEEDED
+from tests.proof.histories.states import CANCELLED, NONE, SUCCEEDED
 from tests.proof.model.workflows import PLANS, Plan
 
 Values = dict[str, Any]

@@ -8,15 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.proof.histories.checkers import (
-    CANCELLED,
-    CANCELLING,
-    FINISHED,
-    INTERRUPTED,
-    PENDING,
-    RESUMABLE,
-    RUNNING,
-)
+from tests.proof.histories.states import CANCELLED, CANCELLING, FINISHED, INTERRUPTED, PENDING, RESUMABLE, RUNNING
 from tests.proof.model.jobs import Job, Point, Start
 from tests.proof.model.refusals import (
     Refused,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.proof.histories.checkers import INTERRUPTED, name
+from tests.proof.histories.states import INTERRUPTED, name
 from tests.proof.model.jobs import Job, Point
 from tests.proof.model.requests import (
     PAYLOAD_BYTES,

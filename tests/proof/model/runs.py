@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.proof.histories.checkers import CANCELLING, FAILED, INTERRUPTED, PENDING, RUNNING, SUCCEEDED
+from tests.proof.histories.states import CANCELLING, FAILED, INTERRUPTED, PENDING, RUNNING, SUCCEEDED
 from tests.proof.model.jobs import BEFORE_ALL, Job, Point, Question, Start, Values, top
 
 IsOpen = Callable[[str], bool]

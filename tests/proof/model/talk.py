@@ -11,9 +11,9 @@ import grpc
 from autopilot.v1 import job_pb2, job_service_pb2
 from google.protobuf import text_format
 
-from tests.proof.histories.checkers import FINISHED, INTERRUPTED, SUCCEEDED
 from tests.proof.histories.history import History
 from tests.proof.histories.recording import PATIENCE_SECONDS, TEXT, Recorder, ended_with
+from tests.proof.histories.states import FINISHED, INTERRUPTED, SUCCEEDED
 from tests.proof.model.compare import expected_of, move, outcome, refusal_of, still, told_of, value
 from tests.proof.model.jobs import Job, Point, top
 from tests.proof.model.model import Accepted, Model

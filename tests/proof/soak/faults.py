@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from autopilot.v1 import job_service_pb2
 
-from tests.proof.histories.history import History
+from tests.proof.histories.history import Absence, History
 from tests.proof.histories.recording import Recorder
 from tests.proof.server import ServerProcess
 
@@ -30,7 +30,8 @@ class Faults:
         """`complain`: called with a check's name and what does not hold."""
         self.counts: Counter[str] = Counter()
         self.restart_seconds: list[float] = []
-        self.begun, self.ended = 0, 0
+        self.absences: list[Absence] = []
+        """When there was no server."""
         self.pid: int | None = None
         """The server's, while there is one."""
         self._server, self._rng, self._complain = server, rng, complain
@@ -44,6 +45,8 @@ class Faults:
         recorder.ask("ListWorkflows", job_service_pb2.ListWorkflowsRequest())
         recorder.close()
         self.restart_seconds.append(time.monotonic() - began)
+        if self.absences:
+            self.absences[-1].ended = time.monotonic_ns()
 
     @property
     def all_kinds(self) -> bool:
@@ -76,29 +79,29 @@ class Faults:
         while not self._wait(over, min(end, time.monotonic() + self._rng.uniform(*pause))):
             if time.monotonic() >= end:
                 return
-            self.begun += 1
             next(faults)()
-            self.ended += 1
 
     def _wait(self, over: threading.Event, until: float) -> bool:
         """Whether it is over. Meanwhile a server that ends by itself is told, and started again."""
         while (left := until - time.monotonic()) > 0 and not over.wait(min(left, 1)):
             process = self._server.process
             if process is not None and not process.is_alive():
-                self.begun += 1
                 code = self._server.wait_for_death()
                 self._complain("server_stays_alive", f"the server ended by itself with {code}")
                 self.start()
-                self.ended += 1
         return over.is_set()
 
     # --- the faults ---
 
     def _kill(self) -> None:
-        self.pid = None
+        self._goes()
         self._server.kill()
         self.counts["kills"] += 1
         self.start()
+
+    def _goes(self) -> None:
+        self.pid = None
+        self.absences.append(Absence(time.monotonic_ns()))
 
     def _drain(self) -> None:
         self.terminate()
@@ -107,7 +110,7 @@ class Faults:
 
     def terminate(self) -> None:
         """SIGTERM. It ends by itself, with 0."""
-        self.pid = None
+        self._goes()
         if code := self._server.terminate():
             self._complain("drains_end_well", f"a server that was asked to stop ended with {code}")
 

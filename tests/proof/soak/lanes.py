@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.proof.histories.checkers import check
 from tests.proof.histories.history import History
 from tests.proof.histories.recording import Recorder
+from tests.proof.load.grace import Grace
 from tests.proof.load.housekeeping import Housekeeping
 from tests.proof.load.random_graphs import Outcome
 from tests.proof.load.time_travel import TimeTravel
@@ -61,12 +62,10 @@ class Lane:
 
     def _batch(self, batch: str, *, expires: bool) -> None:
         folder = self._place.folder / batch
-        before = self._place.faults.ended
         workload = self._workload(batch, folder)
         try:
             history = self._disturbed(batch, workload)
-            # How often the server may have been away.
-            history.restarts = self._place.faults.begun - before
+            history.absences = list(self._place.faults.absences)
             self._judge(batch, history)
             self._clear(batch, list(history.jobs), expires=expires)
         except Exception as error:
@@ -86,7 +85,7 @@ class Lane:
             watchers=WATCHERS,
             rng=self._rng,
             name=batch,
-            actors=[Housekeeping(), TimeTravel(folder)] if self._with_actors else [],
+            actors=[Housekeeping(), TimeTravel(folder), Grace(folder)] if self._with_actors else [],
             scheduled=0.1,
             followers=self._place.followers,
             followed=0.1,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.proof.histories.checkers import UNFINISHED
+from tests.proof.histories.states import UNFINISHED
 from tests.proof.soak.database import reading
 
 INTERVAL_SECONDS = 1.0

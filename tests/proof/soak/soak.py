@@ -11,9 +11,9 @@ from pathlib import Path
 
 from autopilot.v1 import job_service_pb2
 
-from tests.proof.histories.checkers import UNFINISHED
 from tests.proof.histories.history import History
 from tests.proof.histories.recording import Recorder
+from tests.proof.histories.states import UNFINISHED
 from tests.proof.load.workload import OPTIONS, outcomes, outcomes_of_followers, write_config
 from tests.proof.server import ServerProcess
 from tests.proof.soak.browsing import list_all

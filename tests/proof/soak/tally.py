@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.proof.histories.checkers import CHECKERS, name
+from tests.proof.histories.checkers import CHECKERS
 from tests.proof.histories.history import History
+from tests.proof.histories.states import name
 
 # Of each kind of violation and of all histories, the first ones are enough to begin with.
 KEPT_TEXTS = 20

@@ -13,11 +13,13 @@ import pytest
 from autopilot.v1 import job_service_pb2, job_service_pb2_grpc
 
 from tests.proof.conftest import Tried
-from tests.proof.histories.checkers import FINISHED, INTERRUPTED, check
+from tests.proof.histories.checkers import check
 from tests.proof.histories.history import History, JobRecord
 from tests.proof.histories.recording import TEXT
+from tests.proof.histories.states import FINISHED, INTERRUPTED
+from tests.proof.seed import LONG
 from tests.proof.storage.faults import FailingDisk, NotPossibleError, TormentedServer, online_backup
-from tests.proof.storage.torment import LONG, REFUSALS, Torment, interrupted_work, quiet, under_way
+from tests.proof.storage.torment import REFUSALS, Torment, interrupted_work, quiet, under_way
 from tests.proof.storage.witness import NOT_SERVING, Health, Witness
 from tests.proof.storage.write_ahead_log import HEADER, TAILS, WriteAheadLog
 
@@ -35,13 +37,13 @@ def test_power_losses_leave_torn_logs(torment: Torment, tried: Tried) -> None:
         work.start()
         for tail in TAILS.values():
             work.finished.wait(torment.rng.uniform(0.05, 0.5))
-            work.history.restarts += 1
-            server.kill()
-            if (wal := server.files[1]).exists() and wal.stat().st_size > HEADER:
-                log = WriteAheadLog(wal)
-                log.leave_behind(tail(log, torment.rng))
-                torn += 1
-            server.start()
+            with work.history.server_away():
+                server.kill()
+                if (wal := server.files[1]).exists() and wal.stat().st_size > HEADER:
+                    log = WriteAheadLog(wal)
+                    log.leave_behind(tail(log, torment.rng))
+                    torn += 1
+                server.start()
         assert work.finished.wait(240)
         torment.judge(work.end())
     assert torn
@@ -64,10 +66,10 @@ def test_power_losses_take_what_was_not_synced(torment: Torment, tried: Tried) -
         work.start()
         for _ in range(POWER_LOSSES):
             work.finished.wait(torment.rng.uniform(0.05, 0.5))
-            work.history.restarts += 1
-            server.kill()
-            _lose_power(server)
-            server.start()
+            with work.history.server_away():
+                server.kill()
+                _lose_power(server)
+                server.start()
         assert work.finished.wait(240)
         torment.judge(work.end())
     tried(power_losses=POWER_LOSSES)

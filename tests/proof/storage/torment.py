@@ -1,6 +1,5 @@
 """A server, clients that work with it, and witnesses of what happens to its database."""
 
-import os
 import random
 import sqlite3
 from pathlib import Path
@@ -12,12 +11,11 @@ from tests.proof.histories.history import History
 from tests.proof.histories.recording import Recorder
 from tests.proof.load.random_graphs import Outcome
 from tests.proof.load.workload import OPTIONS, Workload, outcomes, write_config
-from tests.proof.seed import SEED
+from tests.proof.seed import LONG, SEED
 from tests.proof.storage.faults import Fault, TormentedServer
 from tests.proof.storage.witness import NOT_SERVING, SERVING, Health, Witness
 from tests.waiting import wait_until
 
-LONG = bool(os.environ.get("AUTOPILOT_PROOF_LONG"))
 JOBS = 40
 
 # Those that come after a fault see nothing of it.
@@ -99,10 +97,10 @@ class Torment:
             witness.wait_for_refusals(REFUSALS, over_seconds=REFUSED_SECONDS)
             witness.end()
             health.close()
-            work.history.restarts += 1
-            server.kill()
-            fault.end()
-            server.start()
+            with work.history.server_away():
+                server.kill()
+                fault.end()
+                server.start()
             assert work.finished.wait(240), "jobs do not come to their end"
             self.judge(work.end())
             assert not witness.strange

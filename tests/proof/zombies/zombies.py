@@ -11,9 +11,9 @@ from autopilot.v1 import job_service_pb2
 from autopilot_client import Client, Job, JobState, StepFinished, StepStarted, TokenChunk
 
 from tests.proof.histories import checkers
-from tests.proof.histories.checkers import Seen
 from tests.proof.histories.history import History, JobRecord
 from tests.proof.histories.recording import TEXT, Recorder
+from tests.proof.histories.seen import Seen
 from tests.proof.server import ServerProcess
 from tests.proof.zombies import graphs as zombie_graphs
 from tests.proof.zombies.dumps import MEMORY, Dump, differences, dump
