@@ -11,6 +11,9 @@ RELEASE := .venv-release
 RELEASE_BIN := $(RELEASE)/bin
 RELEASE_READY := $(RELEASE)/.ready
 LOCKS := requirements
+# A tenth of the time that pip takes. It is told where packages are by what pip is told.
+UV_INSTALL = $(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX='$(PIP_INDEX_URL)') $(if $(PIP_FIND_LINKS),UV_FIND_LINKS='$(PIP_FIND_LINKS)') \
+	$(if $(PIP_CERT),SSL_CERT_FILE='$(PIP_CERT)') $(BIN)/uv pip install --quiet --no-config --require-hashes
 PROTOS := $(shell cd protos && find autopilot -name '*.proto' | sort)
 
 # What generates, and what it needs: a language whose tool is not there is left out, and that is said.
@@ -32,7 +35,7 @@ BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup demo test test-operations conformance test-clients proof mutations soak bench bench-growth bench-peers lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
+.PHONY: help setup demo test test-operations conformance test-clients proof proof-long mutations soak bench bench-growth bench-peers lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,7 +46,8 @@ $(READY): pyproject.toml $(LOCKS)/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Autopilot needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 setup"; exit 1; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCKS)/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement <(sed -n '/^uv==/,/[^\\]$$/p' $(LOCKS)/dev.txt)
+	$(UV_INSTALL) --python $(BIN)/python --requirement $(LOCKS)/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
@@ -66,6 +70,9 @@ test-operations: $(READY) ## Run the tests of what operators do: credentials, au
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
 	$(PYTEST) 4 --dist loadscope tests/proof
+
+proof-long: $(READY) ## The proof with all that it tries systematically, and with faults that last: about half an hour
+	AUTOPILOT_PROOF_LONG=1 $(MAKE) proof
 
 conformance: $(READY) ## Play the scenarios of clients/conformance with every client whose toolchain is there
 	$(BIN)/python -m clients.conformance
@@ -104,9 +111,9 @@ format: $(READY) $(GENERATOR_READY) ## Bring code and contract into form
 	$(BIN)/ruff format .
 	cd protos && ../$(GENERATOR_BIN)/buf format --write
 
-$(GENERATOR_READY): protos/requirements.txt
-	@test -d $(GENERATOR) || $(PYTHON) -m venv $(GENERATOR)
-	$(GENERATOR_BIN)/python -m pip install --quiet --require-hashes --requirement protos/requirements.txt
+$(GENERATOR_READY): protos/requirements.txt $(READY)
+	@test -d $(GENERATOR) || $(PYTHON) -m venv --without-pip $(GENERATOR)
+	$(UV_INSTALL) --python $(GENERATOR_BIN)/python --requirement protos/requirements.txt
 	@touch $(GENERATOR_READY)
 
 generate: $(GENERATES:%=generate-%) ## Generate code from the contract, for each language whose tools are there
@@ -180,7 +187,7 @@ release-database: $(READY) ## Keep a database of a release, which later ones mus
 
 $(RELEASE_READY): $(LOCKS)/release.txt $(READY)
 	@test -d $(RELEASE) || $(PYTHON) -m venv --without-pip $(RELEASE)
-	$(BIN)/uv pip install --quiet --no-config --python $(RELEASE_BIN)/python --require-hashes --requirement $(LOCKS)/release.txt
+	$(UV_INSTALL) --python $(RELEASE_BIN)/python --requirement $(LOCKS)/release.txt
 	@touch $(RELEASE_READY)
 
 # For every platform and every Python that pyproject.toml allows. Versions that still fit stay: UPGRADE=--upgrade takes the

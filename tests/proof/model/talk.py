@@ -67,12 +67,12 @@ class Talk:
                 request = job_service_pb2.CancelRequest(job_id=job.job_id)
                 request.grace_period.FromSeconds(0)
                 self._cancel_if_unfinished(request)
-            self.stub.PruneJobs(prune, timeout=PATIENCE_SECONDS)
+            self.stub.PruneJobs(prune, timeout=PATIENCE_SECONDS, wait_for_ready=True)
         self._recorder.close()
 
     def _cancel_if_unfinished(self, request: Any) -> None:
         try:
-            self.stub.Cancel(request, timeout=PATIENCE_SECONDS)
+            self.stub.Cancel(request, timeout=PATIENCE_SECONDS, wait_for_ready=True)
         except grpc.RpcError as error:
             if ended_with(error)[1] not in ("JOB_STATE_CONFLICT", "JOB_NOT_FOUND"):
                 raise
@@ -240,7 +240,7 @@ class Talk:
         following.CopyFrom(request)
         while page is not None and page.next_page_token:
             following.page_token = page.next_page_token
-            page = getattr(self.stub, method)(following, timeout=PATIENCE_SECONDS)
+            page = getattr(self.stub, method)(following, timeout=PATIENCE_SECONDS, wait_for_ready=True)
             pages.append(page)
         for page in pages:
             assert len(getattr(page, _ENTRIES[method])) <= (request.page_size or DEFAULT_PAGE_SIZE)
@@ -269,11 +269,14 @@ class Talk:
         if job.state in FINISHED | {INTERRUPTED}:
             request.wait_timeout.FromSeconds(PATIENCE_SECONDS - 5)
         give_up = time.monotonic() + PATIENCE_SECONDS
-        while not self._is_there(job, message := self.stub.GetStatus(request, timeout=PATIENCE_SECONDS).job):
+        while not self._is_there(job, message := self._status(request)):
             if message.state in FINISHED | {INTERRUPTED} or time.monotonic() > give_up:
                 # Somewhere else, for good: the comparison tells.
                 return
             self._pause.wait(0.003)
+
+    def _status(self, request: Any) -> Any:
+        return self.stub.GetStatus(request, timeout=PATIENCE_SECONDS, wait_for_ready=True).job
 
     def _is_there(self, job: Job, message: Any) -> bool:
         waits_at = self.model.runner.waits_at(job)
@@ -302,7 +305,7 @@ class Talk:
 
     def _learn_points(self, job: Job) -> None:
         request = job_service_pb2.ListCheckpointsRequest(job_id=job.job_id, view=job_pb2.VIEW_FULL, payload_format=TEXT)
-        listed = self.stub.ListCheckpoints(request, timeout=PATIENCE_SECONDS).checkpoints
+        listed = self.stub.ListCheckpoints(request, timeout=PATIENCE_SECONDS, wait_for_ready=True).checkpoints
         assert len(listed) == len(job.points), (listed, job.points)
         for point, message in zip(job.points, reversed(listed), strict=True):
             point.checkpoint_id = point.checkpoint_id or message.checkpoint_id

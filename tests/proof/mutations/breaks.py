@@ -37,6 +37,8 @@ PROMISE_TESTS = "tests/promises/test_promises.py"
 STALE = "tests/proof/zombies/test_stale_tokens.py"
 ZOMBIES = "tests/proof/zombies/test_zombies.py"
 KILLS = "tests/proof/kills/test_random_kills.py"
+CHECKERS = "tests/proof/histories/test_checkers.py"
+DEATHS = "tests/workers/test_deaths.py"
 
 # Enough of a random run to see what only a watcher sees.
 FEW = {"AUTOPILOT_PROOF_JOBS": "30", "AUTOPILOT_PROOF_KILLS": "2"}
@@ -133,6 +135,22 @@ BREAKS = (
         old="            self._held[task_id] = _Held(kind, cancelled)\n",
         new="            self._append(kind)\n            self._send()\n",
         tests=("tests/proof/kills/test_kill_points.py", "-k", "test_death_at and run_write-after"),
+    ),
+    Break(
+        promise=2,
+        name="the-jobs-of-a-dead-worker-wait-for-the-next-start",
+        file=f"{SERVER}/workers/pool.py",
+        old="        if member.worker_id:\n            await self._recover(member)\n",
+        new="        if not member.worker_id:\n            await self._recover(member)\n",
+        tests=(DEATHS, "-k", "test_the_jobs_of_a_killed_worker_go_on"),
+    ),
+    Break(
+        promise=2,
+        name="a-dead-worker-s-jobs-are-those-of-all",
+        file=f"{STORAGE}/runs.py",
+        old='transaction.rows(SQL.job_list_owned, {"worker_id": worker_id})',
+        new='transaction.rows(SQL.job_list_owned, {"worker_id": None})',
+        tests=(DEATHS,),
     ),
     # --- 3 ---
     Break(
@@ -268,6 +286,22 @@ BREAKS = (
     ),
     Break(
         promise=5,
+        name="a-grace-period-is-cut-short",
+        file=f"{STORAGE}/submissions.py",
+        old='        deadline = min(transaction.now + grace_period, row["deadline"] or 2**62)\n',
+        new='        deadline = min(transaction.now + grace_period // 2, row["deadline"] or 2**62)\n',
+        tests=(CHECKERS, "-k", "test_a_real_history_is_in_order"),
+    ),
+    Break(
+        promise=5,
+        name="a-step-is-not-told-of-a-cancel",
+        file=f"{ENGINE}/dispatcher.py",
+        old="            case JobState.CANCELLING:\n                run.drain()\n",
+        new="            case JobState.CANCELLING:\n                pass\n",
+        tests=(CHECKERS, "-k", "test_a_real_history_is_in_order"),
+    ),
+    Break(
+        promise=5,
         name="a-step-that-does-not-stop-is-waited-for",
         file=f"{ENGINE}/run.py",
         old="            await asyncio.wait({attempt}, timeout=STOP_SECONDS)\n",
@@ -358,6 +392,22 @@ BREAKS = (
         old='_count(transaction, SQL.job_count_unfinished, {"limit": limit}) >= limit:\n',
         new='_count(transaction, SQL.job_count_unfinished, {"limit": limit}) < 0:\n',
         tests=(f"{PROMISE_TESTS}::test_memory_is_bounded",),
+    ),
+    Break(
+        promise=8,
+        name="no-limit-of-jobs-with-a-key",
+        file=f"{STORAGE}/turns.py",
+        old="    is_full = transaction.row(SQL.key_is_full, key) is not None\n",
+        new="    is_full = False\n",
+        tests=(CHECKERS, "-k", "test_a_real_history_is_in_order"),
+    ),
+    Break(
+        promise=8,
+        name="no-limit-of-a-workflow-s-jobs",
+        file=f"{STORAGE}/turns.py",
+        old='row["places"] is None or row["places"] > 0}',
+        new='row["places"] is None or row["places"] > -9}',
+        tests=("tests/storage/test_concurrency.py",),
     ),
     Break(
         promise=8,

@@ -10,7 +10,7 @@ from typing import Any
 from autopilot.v1 import job_service_pb2
 from autopilot_client import Client, Job, JobState, StepFinished, StepStarted, TokenChunk
 
-from tests.proof.histories import checkers
+from tests.proof.histories.checkers import logs, transitions
 from tests.proof.histories.history import History, JobRecord
 from tests.proof.histories.recording import TEXT, Recorder
 from tests.proof.histories.seen import Seen
@@ -25,11 +25,11 @@ WORKFLOWS = ("sync", "stubborn", "sync_beside", "stubborn_beside", "ticker")
 
 # What a log must be, whatever happened to the job.
 LOG_CHECKERS = (
-    checkers.transitions_follow_the_diagram,
-    checkers.logs_are_gapless,
-    checkers.events_belong_to_their_attempt,
-    checkers.steps_are_closed,
-    checkers.progress_never_falls,
+    transitions.transitions_follow_the_diagram,
+    logs.logs_are_gapless,
+    logs.events_belong_to_their_attempt,
+    logs.steps_are_closed,
+    logs.progress_never_falls,
 )
 
 
