@@ -19,10 +19,10 @@ from tests.refused import Refused
 TEXT = job_pb2.PAYLOAD_FORMAT_JSON_TEXT
 
 # A call that waits longer than this for a server that comes back has found a bug.
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 # Whoever waits longer for a job, or for all of them, has found a bug.
-JOBS_PATIENCE_SECONDS = 120
+JOBS_PATIENCE_SECONDS = 360
 
 # Longer than any job takes: a stream that is open for so long has found a bug.
 _STREAM_SECONDS = 600

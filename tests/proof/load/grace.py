@@ -9,7 +9,7 @@ from pathlib import Path
 from autopilot.v1 import job_pb2, job_service_pb2
 
 from tests.proof.histories.history import BEGUN, STOPPED, TOLD, JobRecord
-from tests.proof.histories.recording import PATIENCE_SECONDS, Recorder
+from tests.proof.histories.recording import JOBS_PATIENCE_SECONDS, Recorder
 from tests.proof.histories.states import CANCELLED
 from tests.proof.load.random_graphs import Outcome, effects_of, start
 
@@ -53,7 +53,7 @@ class Grace:
         return {JOB: recorder.record(JOB, self._folder, Outcome(None, frozenset({BEGUN, TOLD, STOPPED})))}
 
     def _wait_for_its_step(self) -> None:
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        give_up = time.monotonic() + JOBS_PATIENCE_SECONDS
         while not effects_of(self._folder):
             assert time.monotonic() < give_up, f"job {JOB} does not begin"
             self._pause.wait(0.005)
