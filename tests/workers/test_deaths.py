@@ -26,9 +26,12 @@ PENDING, RUNNING, SUCCEEDED = JobState.PENDING, JobState.RUNNING, JobState.SUCCE
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_jobs_of_a_killed_worker_go_on(tmp_path: Path, workers: int) -> None:
     """From their last checkpoint, though nobody polls; those of another worker do not notice."""
-    with Workers(tmp_path, workers=workers) as server, server.client() as client:
+    # No worker has room for all.
+    options = ["--running-jobs", str(6 // workers)]
+    with Workers(tmp_path, *options, workers=workers) as server, server.client() as client:
         jobs = [server.submit(client, "holds", f"job-{number}") for number in range(6)]
         worker = {job: server.stands(job) for job in jobs}
+        assert len(set(worker.values())) == workers
         victim = worker[jobs[0]]
         kill(victim)
         lost = [job for job in jobs if worker[job] == victim]

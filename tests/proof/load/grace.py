@@ -14,7 +14,7 @@ from tests.proof.histories.states import CANCELLED
 from tests.proof.load.random_graphs import Outcome, effects_of, start
 
 JOB = "given-grace"
-GRACE_MILLISECONDS = 100
+GRACE_MILLISECONDS = 500
 
 
 class Grace:
@@ -37,7 +37,7 @@ class Grace:
         )
         recorder.ask("SubmitJob", submit)
         watch(JOB)
-        self._wait_for_its_step()
+        self._wait_for_its_step(recorder)
         cancel = job_service_pb2.CancelRequest(job_id=JOB)
         cancel.grace_period.FromMilliseconds(GRACE_MILLISECONDS)
         recorder.ask("Cancel", cancel)
@@ -52,8 +52,9 @@ class Grace:
         """Its job."""
         return {JOB: recorder.record(JOB, self._folder, Outcome(None, frozenset({BEGUN, TOLD, STOPPED})))}
 
-    def _wait_for_its_step(self) -> None:
+    def _wait_for_its_step(self, recorder: Recorder) -> None:
+        """Until it is told as running: it has begun by then."""
         give_up = time.monotonic() + JOBS_PATIENCE_SECONDS
-        while not effects_of(self._folder):
+        while not recorder.status(JOB).progress.active_steps:
             assert time.monotonic() < give_up, f"job {JOB} does not begin"
             self._pause.wait(0.005)

@@ -147,10 +147,10 @@ BREAKS = (
     Break(
         promise=2,
         name="a-dead-worker-s-jobs-are-those-of-all",
-        file=f"{STORAGE}/runs.py",
-        old='transaction.rows(SQL.job_list_owned, {"worker_id": worker_id})',
-        new='transaction.rows(SQL.job_list_owned, {"worker_id": None})',
-        tests=(DEATHS,),
+        file=f"{SERVER}/workers/pool.py",
+        old="max_losses=self._settings.max_worker_losses, worker_id=member.worker_id\n",
+        new="max_losses=self._settings.max_worker_losses, worker_id=None\n",
+        tests=(DEATHS, "-k", "test_the_jobs_of_a_killed_worker_go_on"),
     ),
     # --- 3 ---
     Break(
