@@ -35,7 +35,7 @@ BUF_GENERATE := cd protos && ../$(GENERATOR_BIN)/buf generate
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup demo test test-operations conformance test-clients proof proof-long mutations soak bench bench-growth bench-peers lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
+.PHONY: help setup demo test test-operations test-postgres conformance test-clients proof proof-long mutations soak bench bench-growth bench-peers lint format generate $(LANGUAGES:%=generate-%) check-generated breaking release-contract release-database lock licences release audit-dependencies lowest clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -67,6 +67,12 @@ test: $(READY) ## Run the tests of the promises, the contract, the engine, the s
 
 test-operations: $(READY) ## Run the tests of what operators do: credentials, audit, encryption, traces, logs, metrics, start and end
 	$(PYTEST) 4 --dist worksteal $(OPERATIONS:%=tests/%)
+
+# What servers, engines and workers promise, on the other database. `make test` has the store's own tests on both.
+ON_POSTGRES := promises engine/test_runs.py engine/test_questions.py engine/test_outages.py workers/test_deaths.py
+
+test-postgres: $(READY) ## Run tests of servers, engines and workers on a Postgres instead of SQLite
+	AUTOPILOT_TEST_DATABASE=postgres $(PYTEST) 3 --dist worksteal $(ON_POSTGRES:%=tests/%)
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model
 	$(PYTEST) 4 --dist loadscope tests/proof

@@ -15,3 +15,10 @@ def postgres_server() -> Iterator[postgres.Server]:
     server = postgres.Server()
     yield server
     server.close()
+
+
+@pytest.fixture(autouse=postgres.ON_POSTGRES)
+def _databases() -> Iterator[None]:
+    """Those of a test end with it."""
+    yield
+    postgres.DATABASES.drop()

@@ -1,17 +1,21 @@
 """A real Postgres for tests: started once for a process of pytest, each test has a database of its own in it."""
 
+import atexit
 import contextlib
 import itertools
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import pytest
 
 # Where Debian's packages put what is not in the path.
 _PACKAGED = "/usr/lib/postgresql"
@@ -38,6 +42,11 @@ def program(name: str) -> str | None:
     packaged = sorted(Path(_PACKAGED).glob(f"*/bin/{name}"))
     return shutil.which(name) or (str(packaged[-1]) if packaged else None)
 
+
+ON_POSTGRES = os.environ.get("AUTOPILOT_TEST_DATABASE", "sqlite") == "postgres"
+"""Whether tests of servers and engines, which run on SQLite, are to run on Postgres."""
+
+SQLITE_ONLY = pytest.mark.skipif(ON_POSTGRES, reason="looks into SQLite's files")
 
 MISSING = None if program("postgres") and program("initdb") else "Postgres is not installed: apt-get install postgresql"
 """Why tests that need one are skipped."""
@@ -133,3 +142,43 @@ class Server:
         found = program(name)
         assert found is not None, MISSING
         return found
+
+
+class Databases:
+    """The databases of folders, for tests that know nothing of what database they are on."""
+
+    def __init__(self) -> None:
+        """No Postgres is started yet."""
+        self._server: Server | None = None
+        self._urls: dict[Path, str] = {}
+        self._stack = contextlib.ExitStack()
+
+    def url(self, folder: Path) -> str:
+        """The address of a folder's database, always the same one."""
+        if not ON_POSTGRES:
+            return f"sqlite:///{folder}/jobs.db"
+        if self._server is None:
+            assert MISSING is None, MISSING
+            self._server = Server()
+            atexit.register(self._server.close)
+        if folder not in self._urls:
+            self._urls[folder] = self._stack.enter_context(self._server.database())
+        return self._urls[folder]
+
+    def look(self, folder: Path, query: str) -> Any:
+        """One value of a folder's database."""
+        if ON_POSTGRES:
+            with psycopg.connect(self.url(folder)) as connection:
+                row = connection.execute(query.encode()).fetchone()
+        else:
+            with contextlib.closing(sqlite3.connect(folder / "jobs.db")) as connection:
+                row = connection.execute(query).fetchone()
+        return None if row is None else row[0]
+
+    def drop(self) -> None:
+        """All of them: the test is over."""
+        self._urls = {}
+        self._stack.close()
+
+
+DATABASES = Databases()

@@ -120,6 +120,9 @@ def test_the_loops_lag_is_measured(server: Measured) -> None:
 class Away:
     """A store whose database is away."""
 
+    def sizes(self) -> dict[str, int]:
+        return {}
+
     def job_counts(self) -> None:
         raise StorageUnavailableError("away", retry_delay=1)
 
@@ -127,7 +130,7 @@ class Away:
 def test_who_sends_half_a_request_holds_few_threads_and_none_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_server._Handler, "timeout", 0.5)
     away: Any = Away()
-    sources = Sources(store=away, database=Path("none"), running_jobs=lambda: 0, abandoned_threads=lambda: 0)
+    sources = Sources(store=away, running_jobs=lambda: 0, abandoned_threads=lambda: 0)
     server = metrics_server.MetricsServer(("127.0.0.1", 0), CollectorRegistry(), sources)
     threads = threading.active_count()
     halves = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(100)]

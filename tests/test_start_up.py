@@ -132,6 +132,39 @@ def test_a_database_that_can_be_none_is_refused_first(place: Place, url: str, wh
     assert [path.name for path in place.folder.iterdir()] == ["langgraph.json"]
 
 
+@pytest.mark.parametrize("workers", ["inline", "0"])
+def test_a_postgres_that_cannot_be_reached_is_told_without_its_password(place: Place, workers: str) -> None:
+    line = place.refused("--workers", workers, "--database", "postgresql://me:secret@127.0.0.1:1/jobs")
+    assert line.startswith("cannot use the database jobs on 127.0.0.1:1: ")
+    assert "secret" not in line
+
+
+def test_keys_are_refused_for_a_postgres(place: Place) -> None:
+    key = f"autopilot_key_{'A' * 43}"
+    options = ("--config", "missing.json", "--database", "postgresql://127.0.0.1:1/jobs")
+    assert "is for database files" in place.refused(*options, AUTOPILOT_ENCRYPTION_KEY=key)
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        (["backup", "copy"], "pg_dump"),
+        (["restore", "copy"], "pg_restore"),
+        (["drain"], "SIGTERM"),
+        (["encrypt"], "disk"),
+        (["decrypt"], "disk"),
+        (["check"], "cannot use the database jobs on 127.0.0.1:1"),
+    ],
+)
+def test_commands_for_files_say_what_to_do_with_a_postgres(command: list[str], instead: str, tmp_path: Path) -> None:
+    done = autopilot(*command, "--database", "postgresql://me:secret@127.0.0.1:1/jobs", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert instead in line
+    assert "secret" not in line
+
+
 @pytest.mark.parametrize(
     "address",
     ["nowhere", ":50051", "127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:²", "::1:50051", "[x]:1", "unix:/tmp/socket:1"],

@@ -30,7 +30,7 @@ from autopilot_server.recovery import tell_recovery
 from autopilot_server.reloading import Reloadable, Reloads
 from autopilot_server.runner import Runner
 from autopilot_server.running import load_runner
-from autopilot_server.storage import UNUSABLE, cannot_use, database_path, open_store
+from autopilot_server.storage import cannot_use, check_address, is_postgres, is_unusable, open_store
 from autopilot_server.storage.keys import given_keys
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.store import Store
@@ -74,12 +74,17 @@ class App:
         check_protection(settings)
         if settings.metrics_listen:
             listen_address(settings.metrics_listen, "--metrics-listen")
-        database_path(settings.database)
+        check_address(settings.database)
         # Before the workflows, whose own spans are to go the same way.
         tracer = open_tracer(settings.traces)
         callers = Callers(settings)
         # Before the workflows: they find no key in the environment.
         keys = given_keys(settings.encryption_key_file)
+        if keys is not None and is_postgres(settings.database):
+            raise StartupError(
+                "--encryption-key-file is for database files: LangGraph's memory could not be searched in a Postgres; "
+                "let that encrypt its disk, or start without keys"
+            )
         doorbell = Doorbell()
         health = Health(asyncio.get_running_loop())
         measured = CollectorRegistry()
@@ -124,8 +129,8 @@ class App:
                 await asyncio.to_thread(journal.close)
             if store is not None:
                 store.close()
-            if isinstance(error, UNUSABLE):
-                raise StartupError(cannot_use(database_path(settings.database), error)) from error
+            if isinstance(error, Exception) and is_unusable(error):
+                raise StartupError(cannot_use(settings.database, error)) from error
             raise
         reloads.start(_reloadables(callers.tokens, callers.provider_keys, api.certificates))
         app = cls(
@@ -179,7 +184,6 @@ def _serve_metrics(
         return None
     sources = Sources(
         store=store,
-        database=database_path(settings.database),
         running_jobs=lambda: runner.running_jobs,
         abandoned_threads=lambda: runner.abandoned_threads,
     )

@@ -65,7 +65,10 @@ class Settings:
     """Everything that an operator can choose. Seconds, bytes and counts, as the names say."""
 
     config: str = setting("langgraph.json", "Workflows to serve, in LangGraph's own format.")
-    database: str = setting("sqlite:///autopilot.db", "Where jobs live: sqlite:///PATH, PATH relative or absolute.")
+    database: str = setting(
+        "sqlite:///autopilot.db",
+        "Where jobs live: sqlite:///PATH, PATH relative or absolute, or postgresql://USER@HOST/NAME.",
+    )
     listen: str = setting("127.0.0.1:50051", "Address to serve gRPC on. Port 0: any free one.")
 
     metrics_listen: str = setting("", "Address to serve metrics on, for Prometheus, over plain HTTP. Empty: none.")

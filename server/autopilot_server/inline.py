@@ -20,7 +20,7 @@ from autopilot_server.engine.workflows import Registry
 from autopilot_server.jobs.errors import StartupError
 from autopilot_server.jobs.job import Job, Json, Workflow
 from autopilot_server.observer import Observer
-from autopilot_server.storage import database_path
+from autopilot_server.storage import absolute
 from autopilot_server.storage.keys import KeyRing
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.storage.store import Store
@@ -46,7 +46,7 @@ class InlineRunner:
         self._on_deadline = on_deadline
         self._sealer = None if keys is None else Sealer(keys)
         # Workflows' modules may change the process's folder.
-        self._database = database_path(settings.database).absolute()
+        self._database = absolute(settings.database)
         self._registry = Registry.load(Path(settings.config))
         check_classes(allowed or ())
         _refuse_isolation(self._registry)

@@ -109,7 +109,7 @@ def encrypt(database: str, encryption_key_file: str) -> None:
     again. Afterwards keys that were not the first may leave the file; backups from before still need them.
     """
     with reported():
-        path = database_path(database)
+        path = database_path(database, instead="there its disk is what can be encrypted")
         done = resealing.encrypt(path, _required(encryption_key_file))
     click.echo(f"autopilot: {path}: {done.rows} rows were encrypted; all content is now")
     for name in done.retired:
@@ -130,7 +130,7 @@ def decrypt(database: str, encryption_key_file: str) -> None:
     The next server starts without keys; with them it encrypts again what is new.
     """
     with reported():
-        path = database_path(database)
+        path = database_path(database, instead="there its disk is what can be encrypted")
         done = resealing.decrypt(path, _required(encryption_key_file))
     click.echo(f"autopilot: {path}: {done.rows} rows were decrypted; nothing in it is encrypted any more")
 

@@ -9,8 +9,8 @@ import click
 
 from autopilot_server import spans
 from autopilot_server.key_commands import given_sealer, on_database, on_keys, reported
-from autopilot_server.storage import database_path
-from autopilot_server.storage.invariants import INVARIANTS
+from autopilot_server.storage import check_address, database_path, is_postgres
+from autopilot_server.storage.invariants import INVARIANTS, Finding
 from autopilot_server.storage.sqlite.backup import back_up
 from autopilot_server.storage.sqlite.backup import restore as put_back
 from autopilot_server.storage.sqlite.check import check as find_violations
@@ -35,7 +35,7 @@ def backup(target: Path, database: str) -> None:
     the database.
     """
     with reported():
-        back_up(database_path(database), target)
+        back_up(database_path(database, instead="pg_dump takes a copy of it while servers run"), target)
     click.echo(f"autopilot: {target} holds all jobs")
 
 
@@ -54,7 +54,7 @@ def restore(source: Path, database: str, replace: bool) -> None:
     what their steps did since is done again.
     """
     with reported():
-        path = database_path(database)
+        path = database_path(database, instead="stop its servers, and pg_restore makes it anew from what pg_dump took")
         kept = put_back(source, path, replace=replace)
     if kept is not None:
         click.echo(f"autopilot: the database that was there is now {kept}")
@@ -72,17 +72,30 @@ def check(database: str, encryption_key_file: str, as_json: bool) -> None:
     checked. Ends with 0 when everything holds, with 1 when something does not, with 2 when it could not be checked.
     """
     with reported():
-        path = database_path(database)
-        found = find_violations(path, given_sealer(encryption_key_file))
+        name, found = _find_violations(database, encryption_key_file)
     for finding in found:
         if as_json:
             click.echo(json.dumps(asdict(finding), ensure_ascii=False))
         else:
-            click.echo(f"{finding.invariant}: {finding.subject or path}: {finding.detail}\n  {finding.advice}")
+            click.echo(f"{finding.invariant}: {finding.subject or name}: {finding.detail}\n  {finding.advice}")
     if not as_json:
         held = ", ".join(invariant.name for invariant in INVARIANTS)
-        click.echo(f"autopilot: {path}: {f'{len(found)} findings' if found else f'all holds (file, {held})'}")
+        file = "" if is_postgres(database) else "file, "
+        click.echo(f"autopilot: {name}: {f'{len(found)} findings' if found else f'all holds ({file}{held})'}")
     sys.exit(EXIT_FOUND if found else 0)
+
+
+def _find_violations(database: str, encryption_key_file: str) -> tuple[str, list[Finding]]:
+    """What people know a database by, and what does not hold of it. StartupError."""
+    check_address(database)
+    if is_postgres(database):
+        # Only who needs it has its packages.
+        from autopilot_server.storage.postgres.check import check as find_in_postgres
+        from autopilot_server.storage.postgres.connections import shown
+
+        return shown(database), find_in_postgres(database)
+    path = database_path(database)
+    return str(path), find_violations(path, given_sealer(encryption_key_file))
 
 
 @click.command()
@@ -106,7 +119,7 @@ def drain(database: str, timeout: int | None, as_json: bool) -> None:
       8  the server had not ended within --timeout; it goes on draining
     """
     with reported():
-        path = database_path(database)
+        path = database_path(database, instead="send SIGTERM to the server's process, which drains it")
         owner = find_owner(path)
         if owner is not None:
             _end(owner, timeout)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -105,7 +104,6 @@ class Sources:
     """Where figures come from that are looked up when somebody asks."""
 
     store: Store
-    database: Path
     running_jobs: Callable[[], int]
     abandoned_threads: Callable[[], int]
 
@@ -122,9 +120,8 @@ class Looked(Collector):
         yield GaugeMetricFamily(
             "autopilot_abandoned_threads", "Threads that do not return.", self._from.abandoned_threads()
         )
-        yield self._database_bytes()
         try:
-            found = [self._jobs(), self._queue_age()]
+            found = [self._database_bytes(), self._jobs(), self._queue_age()]
         except StorageUnavailableError:
             yield GaugeMetricFamily("autopilot_database_up", "Whether the database can be read.", 0)
             return
@@ -144,6 +141,6 @@ class Looked(Collector):
 
     def _database_bytes(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily("autopilot_database_bytes", "Size on disk.", labels=["file"])
-        for name, path in (("database", self._from.database), ("log", Path(f"{self._from.database}-wal"))):
-            family.add_metric([name], path.stat().st_size if path.exists() else 0)
+        for name, size in self._from.store.sizes().items():
+            family.add_metric([name], size)
         return family

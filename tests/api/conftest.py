@@ -30,6 +30,7 @@ from autopilot_server.storage.store import (
 )
 from autopilot_server.tracer import Tracer
 
+from tests.postgres import DATABASES
 from tests.refused import Refused
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Api:
         self.doorbell = Doorbell()
         self.time_offset = 0
         self.store = open_store(
-            f"sqlite:///{folder}/jobs.db",
+            DATABASES.url(folder),
             encode_event=encode_event,
             doorbell=self.doorbell,
             retention=3600 * SECOND,

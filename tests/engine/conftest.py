@@ -25,6 +25,8 @@ from autopilot_server.storage import open_store
 from autopilot_server.storage.store import Resumption, Store, Submission
 from autopilot_server.tracer import Tracer
 
+from tests.postgres import DATABASES
+
 QUIET = RetryPolicy(max_attempts=1)
 AT_ONCE = RetryPolicy(max_attempts=3, initial_backoff=0)
 
@@ -42,7 +44,7 @@ class World:
     async def open(self) -> None:
         self.doorbell = Doorbell()
         self.store = open_store(
-            f"sqlite:///{self.folder}/jobs.db",
+            DATABASES.url(self.folder),
             encode_event=encode_event,
             doorbell=self.doorbell,
             retention=3600 * SECOND,
@@ -67,7 +69,7 @@ class World:
                 encode_event=encode_event,
                 settings=self.settings,
                 serde=self.serde,
-                memory=open_memory(self.folder / "jobs.db"),
+                memory=open_memory(DATABASES.url(self.folder)),
             ),
             registry=self.registry,
             worker_id="w",

@@ -1,6 +1,7 @@
 """What workflows keep in `runtime.store` for one tenant is not there for another."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,23 @@ from langgraph.store.base import BaseStore
 TENANTS = ("", "a", "ab", "a-b")
 
 
-def opened(path: Path) -> Memory:
-    migrate(path)
-    return open_memory(path)
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Memory]:
-    memory = opened(tmp_path / "jobs.db")
-    yield memory
-    memory.close()
+@pytest.fixture(params=["sqlite", "postgres"])
+def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory]:
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            migrate(tmp_path / "jobs.db")
+            url = f"sqlite:///{tmp_path}/jobs.db"
+        else:
+            url = stack.enter_context(request.getfixturevalue("postgres_server").database())
+        memory = stack.enter_context(closing(open_memory(url)))
+        # By another process, which finds the tables there.
+        open_memory(url).close()
+        yield memory
 
 
 def seen(store: BaseStore) -> list[object]:
     return [
-        sorted((item.namespace, item.key, item.value["of"]) for item in store.search(())),
+        sorted((item.namespace, item.key, item.value["of"]) for item in store.search((), limit=100)),
         sorted((item.namespace, item.value["of"]) for item in store.search(("users",))),
         sorted(store.list_namespaces()),
         sorted(store.list_namespaces(prefix=("users",), max_depth=2)),
@@ -43,8 +46,8 @@ def fill(store: BaseStore, tenant: str) -> None:
 
 def test_each_tenant_sees_its_own_as_if_it_were_alone(memory: Memory, tmp_path: Path) -> None:
     stores = {tenant: TenantMemory(memory, tenant) for tenant in TENANTS}
-    (tmp_path / "alone").mkdir()
-    alone = opened(tmp_path / "alone" / "jobs.db")
+    migrate(tmp_path / "alone.db")
+    alone = open_memory(f"sqlite:///{tmp_path}/alone.db")
     nothing = seen(alone)
     for tenant, store in stores.items():
         assert seen(store) == nothing, tenant

@@ -1,7 +1,6 @@
 """The eight promises of the README, each proven by the test that bears its name."""
 
 import signal
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from autopilot_client import (
     StepFinished,
 )
 
+from tests.postgres import DATABASES
 from tests.promises.conftest import Watcher, appears, ended, sequences, trace
 from tests.proof.server import ServerProcess
 
@@ -136,8 +136,7 @@ def test_the_watch_is_a_log(server: ServerProcess, client: Client, tmp_path: Pat
             break
     server.kill()
     # What was shown was durable.
-    with sqlite3.connect(tmp_path / "jobs.db") as database:
-        (stored,) = database.execute("SELECT max(sequence) FROM events WHERE job_id = ?", [job.job_id]).fetchone()
+    stored = DATABASES.look(tmp_path, f"SELECT max(sequence) FROM events WHERE job_id = '{job.job_id}'")
     assert stored >= seen.sequence
     server.start()
     (tmp_path / "go").touch()

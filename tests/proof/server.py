@@ -14,6 +14,7 @@ from typing import Self
 from autopilot_client import Client
 
 from tests.forks import FORKS, PROCESSES
+from tests.postgres import DATABASES
 
 GRAPHS = Path(__file__).parents[1] / "engine" / "graphs" / "langgraph.json"
 AUTOPILOT = Path(sys.executable).with_name("autopilot")
@@ -103,8 +104,7 @@ class ServerProcess:
 
     def arguments(self) -> list[str]:
         """What follows `autopilot serve`."""
-        database = f"sqlite:///{self.database}"
-        where = ["--config", str(self.config), "--database", database, "--listen", self.address]
+        where = ["--config", str(self.config), "--database", DATABASES.url(self.folder), "--listen", self.address]
         return [*where, "--workers", self.workers, *self.options]
 
     def start(self) -> None:

@@ -181,7 +181,7 @@ def test_a_file_that_is_taken_away_is_an_outage(
 ) -> None:
     monkeypatch.setattr("autopilot_server.storage.writer.RETRY_SECONDS", 0.01)
     box.submit("before")
-    memory = open_memory(database(box))
+    memory = open_memory(box.url)
     path = Path(f"{database(box)}{suffix}")
     take_away(path)
     for call in (
@@ -244,7 +244,7 @@ def test_a_read_tells_its_own_error_when_its_transaction_is_gone(box: Box) -> No
 
 def test_the_memory_lets_go_of_the_lock_when_it_cannot_commit(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autopilot_server.storage.sqlite.connections.BUSY_SECONDS", 0.01)
-    memory = open_memory(database(box))
+    memory = open_memory(box.url)
     foreign = sqlite3.connect(database(box), isolation_level=None)
     foreign.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageUnavailableError, match="locked by another process"):
@@ -273,7 +273,7 @@ def test_a_database_that_is_damaged_is_refused_in_one_line(box: Box) -> None:
 
 def test_the_memory_writes_behind_what_it_has_read(box: Box) -> None:
     """Nobody commits in between: SQLite would refuse its write at once."""
-    memory = open_memory(database(box))
+    memory = open_memory(box.url)
     memory.put(("a",), "k", {"v": 1})
     foreign = sqlite3.connect(database(box), isolation_level=None, timeout=0)
     refused: list[str] = []

@@ -1,6 +1,9 @@
 """What is Postgres' own: others that write at the same time, connections that break, and what is refused."""
 
 import asyncio
+import os
+import queue
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,12 +14,15 @@ import pytest
 from autopilot_server.jobs.errors import JobAlreadyExistsError, StartupError, StorageUnavailableError
 from autopilot_server.jobs.job import SECOND, JobFilter
 from autopilot_server.jobs.states import JobState
-from autopilot_server.storage.postgres.migrations import migrations
-from autopilot_server.storage.queries import Statement
+from autopilot_server.storage.postgres.check import check
+from autopilot_server.storage.postgres.connections import conninfo
+from autopilot_server.storage.postgres.migrations import migrate, migrations
+from autopilot_server.storage.queries import SQL, Statement
 from autopilot_server.storage.store import Claim, RunEnd, RunUpdate, Store, Write
 from autopilot_server.storage.transaction import Transaction
 
 from tests import postgres
+from tests.forks import autopilot
 from tests.storage.conftest import Box, workflow
 
 T = TypeVar("T")
@@ -45,16 +51,63 @@ def changed(url: str, *statements: str) -> None:
 # --- opening ---
 
 
-def test_servers_that_start_at_once_make_one_schema(database: str) -> None:
+def test_those_that_start_at_once_make_one_schema(database: str) -> None:
     with ThreadPoolExecutor(4) as threads:
-        boxes = list(threads.map(lambda _: Box(database), range(4)))
-    boxes[0].submit()
-    assert all(box.job().state is JobState.PENDING for box in boxes)
-    for box in boxes:
-        box.store.close()
+        list(threads.map(migrate, [conninfo(database)] * 4))
+    box = Box(database)
+    box.submit()
+    box.store.close()
+
+
+def test_a_second_server_is_refused_until_the_first_has_ended(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autopilot_server.storage.postgres.lock.NOTICE_SECONDS", 0.2)
+    with pytest.raises(StartupError, match="in use by another server"):
+        Box(box.url)
+    box.reopen()
+
+
+def test_a_server_whose_lock_was_lost_takes_it_again(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autopilot_server.storage.postgres.lock.RETRY_SECONDS", 0.01)
+    held = Statement.common(
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM "
+        "pg_database WHERE datname = current_database())"
+    )
+
+    def holders() -> list[int]:
+        return [row["pid"] for row in box.store._readers.rows(held, {})]  # type: ignore[attr-defined]
+
+    (first,) = holders()
+    changed(box.url, f"SELECT pg_terminate_backend({first}, 5000)")
+    while holders() in ([], [first]):
+        pass
+    assert len(holders()) == 1
+
+
+def test_a_server_ends_when_another_has_its_lock(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session was broken for so long that another one started."""
+    monkeypatch.setattr("autopilot_server.storage.postgres.lock.NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr("autopilot_server.storage.postgres.lock.RETRY_SECONDS", 0.01)
+    ended: queue.Queue[tuple[int, int]] = queue.Queue()
+    monkeypatch.setattr("os.kill", lambda *whom: ended.put(whom))
+    with psycopg.connect(box.url, autocommit=True) as other:
+        # It waits in the database for the lock, and has it at once when the session ends.
+        waits = SQL.server_lock.postgres.replace("pg_try_advisory_lock", "pg_advisory_lock").split(" AS ")[0]
+        waiting = threading.Thread(target=other.execute, args=(waits.encode(),))
+        waiting.start()
+        pids = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not box.store._readers.rows(Statement.common(pids), {}):  # type: ignore[attr-defined]
+            pass
+        changed(
+            box.url,
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            "AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())",
+        )
+        assert ended.get(timeout=30) == (os.getpid(), signal.SIGTERM)
+        waiting.join()
 
 
 def test_a_database_of_a_newer_version_is_refused(box: Box) -> None:
+    box.store.close()
     changed(box.url, f"UPDATE autopilot_schema SET version = {len(migrations()) + 1}")
     with pytest.raises(StartupError, match="newer version"):
         Box(box.url)
@@ -468,6 +521,22 @@ def test_check_finds_damage(box: Box, invariant: str, damage: str) -> None:
     assert box.violations() == []
     changed(box.url, damage)
     assert {finding.invariant for finding in box.violations()} == {invariant}
+
+
+def test_the_command_checks_while_a_server_runs(box: Box) -> None:
+    box.submit()
+    done = autopilot("check", "--database", box.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all holds (log, state, " in done.stdout
+    changed(box.url, "DELETE FROM payloads")
+    done = autopilot("check", "--database", box.url)
+    assert done.returncode == 1
+    assert "parts: j: input and output" in done.stdout
+
+
+def test_a_database_that_is_none_of_autopilot_s_is_not_checked(database: str) -> None:
+    with pytest.raises(StartupError, match="has schema 0"):
+        check(database)
 
 
 def test_texts_may_have_any_character(box: Box) -> None:

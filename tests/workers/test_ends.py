@@ -8,6 +8,7 @@ from pathlib import Path
 from autopilot_client import JobState
 
 from tests.forks import autopilot
+from tests.postgres import SQLITE_ONLY
 from tests.workers.conftest import Workers, gone, lives, moves, poll_never, succeeded, whole_log
 
 
@@ -24,6 +25,7 @@ ENDS: list[Callable[[Workers], None]] = [
 ]
 
 
+@SQLITE_ONLY
 def test_every_end_in_order_drains_and_counts_no_loss(tmp_path: Path) -> None:
     """Though one loss would be too many."""
     options = ("--max-worker-losses", "1", "--drain-seconds", "0.1")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from autopilot_client import Client, StepStarted
 
+from tests.postgres import SQLITE_ONLY
 from tests.promises.conftest import Watcher, sequences
 from tests.waiting import wait_until
 from tests.workers.conftest import Workers, succeeded
@@ -62,6 +63,7 @@ def test_others_go_on_and_the_log_names_workflow_step_and_stack(
         assert job_id in warning
 
 
+@SQLITE_ONLY
 def test_a_worker_that_is_held_in_a_transaction_does_not_keep_others_from_writing(
     server: Workers, client: Client
 ) -> None:

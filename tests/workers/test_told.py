@@ -9,6 +9,7 @@ import pytest
 from autopilot_client import Client, JobState, TokenChunk
 
 from tests.encryption.conftest import Vault, fill, require_filled
+from tests.postgres import SQLITE_ONLY
 from tests.promises.conftest import Watcher
 from tests.test_metrics import Measured
 from tests.traces.conftest import TracedServer
@@ -108,6 +109,7 @@ def test_no_two_workers_draw_the_same(server: Workers, client: Client) -> None:
     assert len(set(drawn)) == len(drawn) == 16
 
 
+@SQLITE_ONLY
 def test_what_workers_write_is_encrypted(tmp_path: Path) -> None:
     """They get the keys from the server, and tell them nobody: not even the file has to be there any more."""
     vault = Vault(tmp_path)

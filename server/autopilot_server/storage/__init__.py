@@ -1,52 +1,48 @@
 """Where jobs live. The only package that holds SQL."""
 
-import os
 import sqlite3
+import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
 
 from autopilot_server.doorbell import Doorbell
-from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
+from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.job import Micros, now, steady
 from autopilot_server.observer import Observer
+from autopilot_server.storage.address import absolute, check_address, database_path, is_postgres
 from autopilot_server.storage.clock import SteppedClock
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sqlite.migrations import cannot_use
+from autopilot_server.storage.sqlite import migrations as sqlite_migrations
 from autopilot_server.storage.sqlite.store import SqliteStore
 from autopilot_server.storage.store import EncodeEvent, OnMoves, Store
 
-if TYPE_CHECKING:
-    from autopilot_server.storage.postgres.store import PostgresStore
+__all__ = [
+    "Store",
+    "absolute",
+    "cannot_use",
+    "check_address",
+    "database_path",
+    "is_postgres",
+    "is_unusable",
+    "open_store",
+]
 
-__all__ = ["UNUSABLE", "Store", "cannot_use", "database_path", "open_store"]
 
-# What a database that cannot be used is found by: it is away, or its tables are not what they should be.
-UNUSABLE = (StorageUnavailableError, sqlite3.Error)
+def is_unusable(error: BaseException) -> bool:
+    """Whether an error tells of a database that is away, or whose tables are not what they should be."""
+    if isinstance(error, (StorageUnavailableError, sqlite3.Error)):
+        return True
+    psycopg = sys.modules.get("psycopg")
+    return psycopg is not None and isinstance(error, psycopg.Error)
 
-_SCHEME = "sqlite:///"
-_POSTGRES = ("postgresql://", "postgres://")
 
+def cannot_use(url: str, error: Exception) -> str:
+    """A StartupError's line about a database that cannot be used."""
+    if is_postgres(url):
+        from autopilot_server.storage.postgres import migrations
 
-def database_path(url: str) -> Path:
-    """The file of a database, `sqlite:///PATH`, which need not be there yet. StartupError for what can be none."""
-    if not url.startswith(_SCHEME) or len(url) == len(_SCHEME):
-        raise StartupError(f"cannot use the database {url!r}: give it as sqlite:///PATH, with --database")
-    path = Path(url.removeprefix(_SCHEME))
-    # SQLite's name for a database of one connection; ours has many, and jobs must outlive the process.
-    if str(path) == ":memory:":
-        raise StartupError(
-            f"cannot use the database {url!r}: jobs must outlive the process; give a file, as sqlite:///autopilot.db"
-        )
-    # os.path: answers, where pathlib raises, when a folder on the way may not be read.
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise StartupError(f"cannot use the database {url!r}: {path} is not a file; give one with --database")
-    if not os.path.isdir(path.parent):
-        raise StartupError(
-            f"cannot write beside the database {path}: there is no folder {path.parent}; make it, or choose another "
-            "place with --database"
-        )
-    return path
+        return migrations.cannot_use(url, error)
+    return sqlite_migrations.cannot_use(database_path(url), error)
 
 
 def open_store(
@@ -70,21 +66,8 @@ def open_store(
     moved, on the same thread. `sealer`: encrypts what clients and workflows write. `joins`: a process of the
     server that has the database open. StartupError, one line, when it cannot be opened.
     """
-    if url.startswith(_POSTGRES):
-        return _postgres_store()(
-            url,
-            encode_event=encode_event,
-            doorbell=doorbell,
-            clock=SteppedClock(wall=wall, steady=steady),
-            retention=retention,
-            on_health=on_health,
-            on_moves=on_moves,
-            observer=observer or Observer(),
-            sealer=sealer,
-            joins=joins,
-        )
-    return SqliteStore(
-        database_path(url),
+    check_address(url)
+    return _opener(url)(
         encode_event=encode_event,
         doorbell=doorbell,
         clock=SteppedClock(wall=wall, steady=steady),
@@ -97,12 +80,10 @@ def open_store(
     )
 
 
-def _postgres_store() -> "type[PostgresStore]":
-    """StartupError without what only this store needs."""
-    try:
+def _opener(url: str) -> Callable[..., Store]:
+    if is_postgres(url):
+        # Only who needs it has its packages.
         from autopilot_server.storage.postgres.store import PostgresStore
-    except ImportError as error:
-        raise StartupError(
-            f"jobs in a Postgres need more packages ({error}): pip install 'autopilot-jobs[server,postgres]'"
-        ) from error
-    return PostgresStore
+
+        return partial(PostgresStore, url)
+    return partial(SqliteStore, database_path(url))

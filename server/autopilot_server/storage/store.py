@@ -581,6 +581,10 @@ class Store(Protocol):
         limit keeps waiting; it may be a time to come. None when there is none."""
         ...
 
+    def sizes(self) -> Mapping[str, int]:
+        """How many bytes the database takes, by its parts: `database`, and `log` where that is counted apart."""
+        ...
+
     def writing_process(self) -> int | None:
         """The process that keeps all others from writing now; None when there is none, or when nobody can tell."""
         ...

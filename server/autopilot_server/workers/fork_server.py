@@ -38,7 +38,8 @@ def main() -> None:
     end_with_parent(load.parent)
     leave_signals_to_parent()
     logs.configure(level=load.settings.log_level, log_format=load.settings.log_format, process="workflows")
-    # OpenBLAS, which comes with LangGraph's store, has threads and gets along with forks.
+    worker.import_for(load.settings)
+    # OpenBLAS, which comes with NumPy, has threads and gets along with forks.
     threads, files, folder = _threads(), _open_files(), os.getcwd()
     try:
         registry = worker.load_registry(load.settings)

@@ -19,7 +19,7 @@ from autopilot_server.jobs.job import Job, Json, Workflow
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
 from autopilot_server.recovery import tell_recovery
-from autopilot_server.storage import database_path
+from autopilot_server.storage import absolute
 from autopilot_server.storage.keys import KeyRing
 from autopilot_server.storage.store import Share, Store
 from autopilot_server.supervision import end_process_with
@@ -332,7 +332,7 @@ class WorkerPool:
 
 def _settled(settings: Settings) -> Settings:
     """For processes whose workflows may change their folder."""
-    return replace(settings, database=f"sqlite:///{os.path.abspath(database_path(settings.database))}")
+    return replace(settings, database=absolute(settings.database))
 
 
 def _new_id() -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import importlib
 import logging
 import os
 import select
@@ -9,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import uuid_utils
@@ -17,9 +19,9 @@ from autopilot_server import logs
 from autopilot_server.api.events import encode_event
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell, News
+from autopilot_server.engine import memory
 from autopilot_server.engine.allowed_classes import check_classes
 from autopilot_server.engine.engine import Engine
-from autopilot_server.engine.memory import Memory, open_memory
 from autopilot_server.engine.run import RunServices
 from autopilot_server.engine.serializer import allowed_types, checkpoint_serializer
 from autopilot_server.engine.values_reader import ValuesReader
@@ -28,7 +30,7 @@ from autopilot_server.garbage import spare_collections
 from autopilot_server.jobs.errors import StorageUnavailableError
 from autopilot_server.jobs.events import TokenChunk
 from autopilot_server.jobs.job import SECOND
-from autopilot_server.storage import database_path, open_store
+from autopilot_server.storage import open_store
 from autopilot_server.storage.keys import Key
 from autopilot_server.storage.sealing import Sealer
 from autopilot_server.tracer import open_tracer
@@ -81,6 +83,14 @@ def run(link: int, stacks: int, notes: int, parent: int, registry: Registry | No
     logging.shutdown()
 
 
+def import_for(settings: Settings) -> None:
+    """What workers need for their database, so that those that are forked have it; and NumPy, which LangGraph needs
+    for some databases, and workflows may."""
+    memory.opener(settings.database)
+    with suppress(ImportError):
+        importlib.import_module("numpy")
+
+
 def load_registry(settings: Settings) -> Registry:
     """Load the workflows. StartupError."""
     registry = Registry.load(Path(settings.config))
@@ -129,7 +139,7 @@ class Worker:
         )
         self._doorbell.subscribe(self._ring)
         self._doorbell.subscribe_tokens(self._pass_tokens)
-        self._memory: Memory = open_memory(database_path(settings.database), sealer)
+        self._memory = memory.open_memory(settings.database, sealer)
         self._reader = ValuesReader(store=self._store, registry=registry, serde=serde)
         services = RunServices(
             store=self._store,

@@ -89,6 +89,27 @@ def configure(connection: Connection) -> None:
     connection.adapters.register_dumper(str, StrDumper)
 
 
+def open_pool(
+    info: str,
+    most: int,
+    *,
+    name: str,
+    configure: Callable[[Connection], None] | None = None,
+    **kwargs: Any,
+) -> ConnectionPool[Connection]:
+    """Connections that all threads share, opened when they are needed. `kwargs`: as psycopg.connect takes them."""
+    return ConnectionPool(
+        info,
+        kwargs={"autocommit": True, **kwargs},
+        configure=configure,
+        min_size=1,
+        max_size=most,
+        timeout=RETRY_SECONDS,
+        name=name,
+        open=True,
+    )
+
+
 def unavailable(error: Exception) -> StorageUnavailableError | None:
     """The error for a caller when the database is away; None when `error` is a fault of the program."""
     if isinstance(error, PoolTimeout):
@@ -135,15 +156,8 @@ class Readers:
         self.on_outage: Callable[[], None] = lambda: None
         """Called, on the reader's thread, when the database cannot be read; must not raise."""
         self._away_until = 0.0
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
-            info,
-            kwargs={"autocommit": True, "row_factory": RowMaker(sealer)},
-            configure=configure,
-            min_size=1,
-            max_size=MOST_READERS,
-            timeout=RETRY_SECONDS,
-            name="autopilot-readers",
-            open=True,
+        self._pool = open_pool(
+            info, MOST_READERS, name="autopilot-readers", configure=configure, row_factory=RowMaker(sealer)
         )
 
     def read(self, query: Callable[[Snapshot], T]) -> T:

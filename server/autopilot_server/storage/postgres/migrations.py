@@ -72,3 +72,12 @@ def _version(connection: Connection, info: str) -> int:
             f"the database {shown(info)} has a table jobs that is not Autopilot's: give Autopilot a database of its own"
         )
     return 0
+
+
+def require_current(connection: Connection, info: str) -> None:
+    """StartupError unless the database has this version's schema."""
+    if (version := _version(connection, info)) != len(migrations()):
+        raise StartupError(
+            f"the database {shown(info)} has schema {version}, and this version of Autopilot knows schema "
+            f"{len(migrations())}: use the version that wrote it, or start this one on it once"
+        )

@@ -1,6 +1,6 @@
 """The store on Postgres: how it is opened and closed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 
@@ -11,6 +11,7 @@ from autopilot_server.observer import Observer
 from autopilot_server.storage.clock import SteppedClock, begin_frame
 from autopilot_server.storage.postgres.connections import Readers, connect, conninfo
 from autopilot_server.storage.postgres.key_register import register
+from autopilot_server.storage.postgres.lock import ServerLock
 from autopilot_server.storage.postgres.migrations import cannot_use, migrate
 from autopilot_server.storage.postgres.transaction import PostgresTransaction, Sent
 from autopilot_server.storage.postgres.writer import Writer
@@ -37,11 +38,14 @@ class PostgresStore(SqlStore):
         sealer: Sealer | None = None,
         joins: bool = False,
     ) -> None:
-        """Open the database, make or migrate it; or join the server that has done so. StartupError."""
+        """Open the database, make or migrate it, and lock it against other servers; or join the server that has done
+        so. StartupError."""
         info = conninfo(url)
         readers: Readers | None = None
+        self._lock: ServerLock | None = None
         try:
             if not joins:
+                self._lock = ServerLock(info)
                 _prepare(info, clock, sealer)
             readers = Readers(info, sealer)
             frame = readers.row(SQL.clock_get, {})
@@ -61,6 +65,7 @@ class PostgresStore(SqlStore):
         except BaseException as error:
             if readers is not None:
                 readers.close()
+            self._release()
             if isinstance(error, (psycopg.Error, StorageUnavailableError)):
                 raise StartupError(cannot_use(info, error)) from error
             raise
@@ -77,6 +82,16 @@ class PostgresStore(SqlStore):
     def close(self) -> None:
         for part in self._to_close:
             part.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def sizes(self) -> Mapping[str, int]:
+        found = self._readers.row(SQL.database_size, {})
+        return {"database": 0 if found is None else found["bytes"]}
 
     def space_reclaim(self, *, pages: int) -> Write[int]:  # noqa: ARG002 - the protocol's
         """Nothing is to be given back: Postgres' autovacuum does."""

@@ -1,7 +1,7 @@
 """The store on SQLite: how it is opened and closed, and what only SQLite does."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -91,6 +91,10 @@ class SqliteStore(SqlStore):
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
+
+    def sizes(self) -> Mapping[str, int]:
+        parts = {"database": self._path, "log": self._path.with_name(f"{self._path.name}-wal")}
+        return {name: path.stat().st_size if path.exists() else 0 for name, path in parts.items()}
 
     def writing_process(self) -> int | None:
         return writing_process(self._path)
