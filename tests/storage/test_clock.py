@@ -88,6 +88,41 @@ def test_a_retry_does_not_wait_for_the_scheduled_time_again(box: Box) -> None:
     assert len(box.claims()) == 1
 
 
+@STEPS
+def test_a_job_that_is_given_back_after_a_step_keeps_its_turn(box: Box, step: int) -> None:
+    claim = box.running("first", scheduled_time=box.clock())
+    box.clock.advance(1)
+    box.submit("second")
+    box.clock.step(step)
+    box.clock.advance(1)
+    box.end(claim, JobState.PENDING)
+    assert [claim.job.job_id for claim in box.claims()] == ["first", "second"]
+
+
+@STEPS
+def test_a_job_that_is_given_back_before_a_step_keeps_its_turn(box: Box, step: int) -> None:
+    claim = box.running("first", scheduled_time=box.clock())
+    box.clock.advance(1)
+    box.submit("second")
+    box.end(claim, JobState.PENDING)
+    box.clock.step(step)
+    assert [claim.job.job_id for claim in box.claims()] == ["first", "second"]
+
+
+@STEPS
+def test_a_job_that_was_lost_before_a_step_keeps_its_turn(box: Box, step: int) -> None:
+    """Though no server ran when the clock was stepped."""
+    box.running("first")
+    box.clock.advance(1)
+    box.submit("second")
+    box.clock.advance(1)
+    box.store.close()
+    box.clock.step(step)
+    box.open()
+    box.store.jobs_recover(max_losses=10).result()
+    assert [claim.job.job_id for claim in box.claims()] == ["first", "second"]
+
+
 def test_small_steps_are_found_together(box: Box) -> None:
     box.running(execution_timeout=10 * SECOND)
     for _ in range(10):

@@ -171,6 +171,50 @@ def test_a_resumed_job_and_a_retry_take_their_turn_behind_those_that_wait(box: B
     assert box.job("first").spec.concurrency_key == "k"
 
 
+LOSSES = {
+    "drained": lambda box, claim: box.end(claim, JobState.PENDING),
+    "lost with its worker": lambda box, claim: box.store.jobs_recover(max_losses=9, worker_id="test").result(),
+    "left by a dead server": lambda box, claim: restarted(box),
+}
+
+
+def restarted(box: Box) -> None:
+    box.reopen()
+    box.store.jobs_recover(max_losses=9).result()
+
+
+@pytest.mark.parametrize("fields", [{"concurrency_key": "k"}, {}], ids=["by key", "without"])
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES.keys())
+def test_a_job_whose_process_ends_keeps_its_turn(box: Box, lose: Any, fields: Any) -> None:
+    """However often, and whatever came behind it."""
+    box.publish(workflow(per_key=1, jobs=1))
+    submit(box, "first", "second", "third", **fields)
+    for attempt in range(1, 4):
+        claim = box.claim()
+        assert (claim.job.job_id, claim.job.attempt) == ("first", attempt)
+        box.clock.advance(10)
+        rung(box)
+        lose(box, claim)
+        assert "first" in rung(box)
+    box.end(box.claim(), JobState.SUCCEEDED, output="1")
+    assert claimed(box) == ["second"]
+
+
+def test_jobs_that_are_lost_together_keep_their_order(box: Box) -> None:
+    """In which they stood in the queue, whatever their names are."""
+    box.publish(workflow(per_key=2))
+    names = [f"{letter}{number}" for number, letter in enumerate("dcbaef")]
+    submit(box, *names, concurrency_key="k")
+    for _ in range(3):
+        assert claimed(box) == names[:2]
+        restarted(box)
+    order = []
+    while found := box.claims(1):
+        order.append(found[0].job.job_id)
+        box.end(found[0], JobState.SUCCEEDED, output="1")
+    assert order == names
+
+
 def test_a_fork_has_the_key_of_its_source_unless_it_has_its_own(box: Box) -> None:
     box.publish(workflow(per_key=1))
     claim = box.running("source", concurrency_key="k")
@@ -335,7 +379,8 @@ class History:
         self._publish()
 
     def act(self) -> None:
-        actions = [self.submit] * 6 + [self.claim] * 4 + [self.end] * 4 + [self.cancel, self.resume, self.change]
+        actions = [self.submit] * 6 + [self.claim] * 4 + [self.end] * 4
+        actions += [self.cancel, self.resume, self.change, self.lose]
         self.rng.choice(actions)()
         self.box.clock.advance(self.rng.choice([0, 0.5, 3]))
         assert self.box.store.next_runnable_time(dict.fromkeys(LIMITS, "r")) == self.oracle.next_ready()
@@ -364,11 +409,20 @@ class History:
             return
         job_id = self.rng.choice(owned)
         state = self.rng.choice([JobState.SUCCEEDED, JobState.FAILED, JobState.INTERRUPTED, JobState.PENDING])
-        backoff = self.rng.choice([0, 4 * SECOND])
-        job = self.box.end(self.claims.pop(job_id), state, output="1", interrupts=(), backoff=backoff)
+        failed, backoff = self.rng.choice([False, True]), self.rng.choice([0, 4 * SECOND])
+        job = self.box.end(
+            self.claims.pop(job_id), state, output="1", interrupts=(), backoff=backoff, attempt_failed=failed
+        )
         self.oracle.jobs[job_id].state = job.state
-        if job.state is JobState.PENDING:
+        if job.state is JobState.PENDING and (backoff or failed):
             self.oracle.jobs[job_id].ready = self.box.clock() + backoff
+
+    def lose(self) -> None:
+        """All workers die."""
+        self.box.store.jobs_recover(max_losses=1000).result()
+        for job_id in self.oracle.of(*OWNED):
+            self.oracle.jobs[job_id].state = self.box.job(job_id).state
+        self.claims.clear()
 
     def cancel(self) -> None:
         unfinished = self.oracle.of(JobState.PENDING, JobState.RUNNING, JobState.INTERRUPTED, JobState.CANCELLING)

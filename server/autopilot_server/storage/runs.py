@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from autopilot_server.jobs.errors import SealBrokenError, StaleRunError
-from autopilot_server.jobs.job import JobError, JobErrorReason, Progress
+from autopilot_server.jobs.job import JobError, JobErrorReason, Micros, Progress
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
 from autopilot_server.storage import trimming
@@ -178,8 +178,7 @@ class Runs:
         if end.clears_start_point or to_state is JobState.CANCELLED:
             changes["start_point"] = None
         if to_state is JobState.PENDING:
-            changes["next_attempt_time"] = transaction.now + end.backoff if end.backoff else None
-            changes["ready_time"] = transaction.now + end.backoff
+            changes |= _next_attempt(transaction, row, end)
         return changes
 
     @staticmethod
@@ -252,7 +251,7 @@ class Runs:
             JobState.PENDING,
             keeps_error=True,
             run_ended=run_ended,
-            ready_time=transaction.now,
+            ready_time=_kept_turn(transaction, row),
             **loss,
         )
         return JobState.PENDING
@@ -284,6 +283,19 @@ def _store_update(transaction: Transaction, row: Row, update: RunUpdate) -> None
         transaction.execute(SQL.checkpoint_put, checkpoint_parameters(put, row["job_id"]))
     if update.events:
         append(transaction, row, update.events)
+
+
+def _next_attempt(transaction: Transaction, row: Row, end: RunEnd) -> dict[str, Any]:
+    """When a job that goes on may be claimed again."""
+    if end.backoff:
+        after = transaction.now + end.backoff
+        return {"next_attempt_time": after, "ready_time": after}
+    return {"ready_time": transaction.now if end.attempt_failed else _kept_turn(transaction, row)}
+
+
+def _kept_turn(transaction: Transaction, row: Row) -> Micros:
+    """Nothing of the job's own ended its attempt: it stands in the queue where it stood before."""
+    return min(int(row["ready_time"]), transaction.now)
 
 
 def stale(fence: Fence) -> StaleRunError:

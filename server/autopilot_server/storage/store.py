@@ -504,12 +504,13 @@ class Store(Protocol):
 
         CANCELLING becomes CANCELLED, with the Cancel's reason. FAILED, CANCELLED, SUCCEEDED set end_time and
         expire_time, SUCCEEDED empties interrupts and answers and enters the workflow's statistics. The time since the
-        claim is added to what the job has spent RUNNING. Gives the state that the job is in then."""
+        claim is added to what the job has spent RUNNING. A PENDING job that waits for nothing and whose attempt did
+        not fail keeps its turn. Gives the state that the job is in then."""
         ...
 
     def jobs_recover(self, *, max_losses: int, worker_id: str | None = None) -> Write[Recovery]:
-        """Requeue what a dead worker left: RUNNING → PENDING, CANCELLING → CANCELLED, at once runnable. Without
-        `worker_id` what all workers left, for a store that no living one uses.
+        """Requeue what a dead worker left: RUNNING → PENDING, CANCELLING → CANCELLED, at once runnable, and before
+        those that came later. Without `worker_id` what all workers left, for a store that no living one uses.
 
         Then also no job is left waiting because the clock was stepped while no server ran: a PENDING one that waits
         neither for its scheduled_time nor for a backoff is runnable, and no backoff takes longer than the job's
