@@ -1,7 +1,9 @@
 """The end of the server, in order and not: no process stays, and what ran goes on with the next start."""
 
+import itertools
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from autopilot_client import JobState
 
 from tests.forks import autopilot
 from tests.postgres import SQLITE_ONLY
-from tests.workers.conftest import Workers, gone, lives, moves, poll_never, succeeded, whole_log
+from tests.waiting import wait_until
+from tests.workers.conftest import Workers, children, gone, lives, moves, poll_never, succeeded, whole_log
 
 
 def drain(server: Workers) -> None:
@@ -50,6 +53,41 @@ def test_every_end_in_order_drains_and_counts_no_loss(tmp_path: Path) -> None:
     assert "died" not in server.log.read_text()
 
 
+def drain_one_after_the_other() -> None:
+    """In the server's process: a worker is told long after the one before it, and each is waited for."""
+    from autopilot_server.workers import pool
+    from autopilot_server.workers.link import Link
+    from autopilot_server.workers.messages import Drain
+
+    poll_never()
+    pool.CLAIM_NO_MORE_SECONDS = 60
+    send, told = Link.send, itertools.count()
+
+    def send_late(link: Link, message: object, *, whatever_waits: bool = False) -> bool:
+        if isinstance(message, Drain) and (seconds := next(told)):
+            threading.Timer(seconds / 2, send, [link, message], {"whatever_waits": whatever_waits}).start()
+            return True
+        return send(link, message, whatever_waits=whatever_waits)
+
+    Link.send = send_late  # type: ignore[method-assign]
+
+
+def test_what_one_worker_gives_back_no_other_takes_up_before_the_end(tmp_path: Path) -> None:
+    server = Workers(tmp_path, "--drain-seconds", "0")
+    server.sabotage = drain_one_after_the_other
+    with server, server.client() as client:
+        wait_until(lambda: len(children(server.fork_server)) == 2)
+        first, second = children(server.fork_server)
+        os.kill(second, signal.SIGSTOP)
+        assert server.stands(server.submit(client, "holds", "job")) == first
+        os.kill(second, signal.SIGCONT)
+        assert server.terminate() == 0
+        server.start()
+        server.stands("job", 2)
+        server.go("job")
+        succeeded(client, "job", attempts=2)
+
+
 def test_a_step_comes_to_its_checkpoint_before_the_end(tmp_path: Path) -> None:
     with Workers(tmp_path) as server, server.client() as client:
         jobs = [server.submit(client, workflow, workflow) for workflow in ("holds", "holds_apart")]
@@ -80,11 +118,12 @@ def test_all_processes_end_with_a_killed_server(tmp_path: Path) -> None:
         server.kill()
         server.start()
         gone(*processes)
+        # It stands before the others, and may hold a worker that has claimed them as well.
+        server.stands("seizes", 2)
+        server.release("seizes")
         for workflow, job in jobs.items():
             assert server.stands(job, 2) != first[workflow]
-        server.stands("seizes", 2)
         server.go("holds", "holds_apart")
-        server.release("seizes")
         for job_id in ("holds", "holds_apart", "seizes"):
             succeeded(client, job_id, attempts=2)
         client.cancel("spins", grace_period=0)

@@ -56,7 +56,7 @@ class Dispatcher:
         # With the tokens of the runs that they carry out.
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._news = asyncio.Event()
-        self._draining = False
+        self._claiming, self._draining = True, False
         self._ended = asyncio.Event()
         self._next_look = 0.0
         self._unsubscribe = services.doorbell.subscribe(self.ring)
@@ -74,7 +74,7 @@ class Dispatcher:
             self._ended.set()
 
     async def _dispatch(self) -> None:
-        while not self._draining:
+        while self._claiming:
             self._news.clear()
             try:
                 # Others may take what is runnable: to look costs less than a claim, which is a commit.
@@ -99,12 +99,16 @@ class Dispatcher:
             with suppress(StorageUnavailableError):
                 self._look_after_runs()
 
+    async def claim_no_more(self) -> None:
+        """What runs goes on. A claim that is under way still starts its runs."""
+        self._claiming = False
+        self._news.set()
+        await self._ended.wait()
+
     async def drain(self, seconds: float) -> None:
         """Claim nothing any more, let the runs stop at their next checkpoint, and after `seconds` wherever they are."""
+        await self.claim_no_more()
         self._draining = True
-        self._news.set()
-        # A claim that is under way still starts its runs.
-        await self._ended.wait()
         for run in list(self._runs.values()):
             run.drain()
         if self._tasks:

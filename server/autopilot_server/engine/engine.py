@@ -69,6 +69,10 @@ class Engine:
         """Threads that runs which are over still hold."""
         return self._threads.abandoned
 
+    async def claim_no_more(self) -> None:
+        """Let what runs go on, and claim nothing more. Called from another loop."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._started.result().claim_no_more(), self._loop))
+
     async def stop(self, drain_seconds: float) -> None:
         """Drain, then end the loop. Called from another loop."""
         dispatcher = self._started.result()

@@ -9,7 +9,7 @@ from typing import Any
 
 from autopilot_server.jobs.states import JobState
 from autopilot_server.workers.forks import Process
-from autopilot_server.workers.messages import Alive, Rang, Ready
+from autopilot_server.workers.messages import Alive, ClaimsNoMore, Rang, Ready
 
 # How much of its stacks is read, and shown.
 _MOST_STACK_BYTES = 1 << 20
@@ -48,6 +48,8 @@ class Member:
         """The first job that it has claimed; empty before."""
         self.claimed = asyncio.Event()
         """Set when it has claimed a job, and when it has ended."""
+        self.claims_no_more = asyncio.Event()
+        """Set when it has said so, and when it has ended."""
         self._loop = asyncio.get_running_loop()
         self.last_beat = self._loop.time()
         self.reported_silence = False
@@ -62,6 +64,7 @@ class Member:
         finally:
             listening.cancel()
             self.claimed.set()
+            self.claims_no_more.set()
         return code
 
     def end(self) -> None:
@@ -94,6 +97,8 @@ class Member:
                     self.last_beat, self.reported_silence = self._loop.time(), False
                 case Ready():
                     self.is_ready = True
+                case ClaimsNoMore():
+                    self.claims_no_more.set()
                 case Rang(news) if not self.job_id:
                     self.job_id = next((job_id for job_id, state, _, _ in news if state == JobState.RUNNING), "")
                     if self.job_id:

@@ -97,6 +97,11 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimNoMore:
+    """Before all drain: what one gives back would be claimed by another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Give the jobs back at their next checkpoints, after some seconds wherever they are, and end."""
 
@@ -125,6 +130,11 @@ class ReadValues:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The worker works."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsNoMore:
+    """The worker claims nothing from now on."""
 
 
 @dataclass(frozen=True, slots=True)

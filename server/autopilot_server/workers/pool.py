@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from autopilot_server.workers.forks import Forks, ForkServerLostError
 from autopilot_server.workers.member import Member
 from autopilot_server.workers.messages import (
     Begin,
+    ClaimNoMore,
     DatabaseAway,
     DeadlineBegan,
     Drain,
@@ -51,6 +53,9 @@ RETRY_SECONDS = 1.0
 
 # How long running steps may go on with code that has changed.
 RELOAD_DRAIN_SECONDS = 2.0
+
+# How long workers may take to stop claiming, before they are drained.
+CLAIM_NO_MORE_SECONDS = 1.0
 
 # How much longer than the drain a worker may take to end.
 STOP_SECONDS = 10.0
@@ -126,9 +131,7 @@ class WorkerPool:
         """Drain the workers, and end those that do not."""
         self._stopping = True
         self._unsubscribe()
-        for member in self._members.values():
-            member.process.link.send(Drain(drain_seconds), whatever_waits=True)
-        living = [member.process.exited for member in self._members.values()]
+        living = await self._drain(drain_seconds)
         if living:
             _, late = await asyncio.wait(living, timeout=drain_seconds + STOP_SECONDS)
             if late:
@@ -137,6 +140,19 @@ class WorkerPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _drain(self, seconds: float) -> Sequence[asyncio.Future[int]]:
+        """Let all workers give back what they run, and end. What is set when each of them has."""
+        members = list(self._members.values())
+        for member in members:
+            member.process.link.send(ClaimNoMore(), whatever_waits=True)
+        with suppress(TimeoutError):
+            # Not for ever: a step may hold one, which then claims nothing either.
+            async with asyncio.timeout(CLAIM_NO_MORE_SECONDS):
+                await asyncio.gather(*(member.claims_no_more.wait() for member in members))
+        for member in members:
+            member.process.link.send(Drain(seconds), whatever_waits=True)
+        return [member.process.exited for member in members]
 
     def close(self) -> None:
         """Nothing is open."""
@@ -254,11 +270,8 @@ class WorkerPool:
         old, self._forks = self._forks, new
         try:
             await self._publish()
-            members = list(self._members.values())
-            for member in members:
-                member.process.link.send(Drain(RELOAD_DRAIN_SECONDS), whatever_waits=True)
-            if members:
-                await asyncio.wait([m.process.exited for m in members], timeout=RELOAD_DRAIN_SECONDS + STOP_SECONDS)
+            if living := await self._drain(RELOAD_DRAIN_SECONDS):
+                await asyncio.wait(living, timeout=RELOAD_DRAIN_SECONDS + STOP_SECONDS)
         finally:
             for member in self._members.values():
                 member.was_ended = member.was_ended or old.has(member.process)

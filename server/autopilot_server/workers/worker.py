@@ -9,9 +9,10 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import uuid_utils
 
@@ -40,6 +41,8 @@ from autopilot_server.workers.messages import (
     STACKS_SIGNAL,
     Alive,
     Begin,
+    ClaimNoMore,
+    ClaimsNoMore,
     DatabaseAway,
     DeadlineBegan,
     Drain,
@@ -160,7 +163,7 @@ class Worker:
         )
         self._runs_jobs = begin.share is not None
         self._draining = False
-        self._reads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Until the server says that it is over, or the only job of a worker for one is."""
@@ -175,7 +178,7 @@ class Worker:
             over.add(asyncio.create_task(self._engine.finished(), name="engine"))
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         if self._draining:
-            # What is claimed no more still runs.
+            # Nothing more is claimed, and still something may run.
             await listening
         listening.cancel()
         beat.cancel()
@@ -187,7 +190,11 @@ class Worker:
                 case Heard(news):
                     self._engine.hear([News(job_id, state) for job_id, state in news])
                 case ReadValues():
-                    self._answer(message)
+                    self._in_background(self._read(message))
+                case ClaimNoMore():
+                    # Drain comes next.
+                    self._draining = True
+                    self._in_background(self._claim_no_more())
                 case SetLogLevel(level):
                     logs.turn_to(level)
                 case Drain(seconds):
@@ -197,6 +204,16 @@ class Worker:
                     return
         # The server is gone without a word.
         os._exit(1)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _claim_no_more(self) -> None:
+        if self._runs_jobs:
+            await self._engine.claim_no_more()
+        self._link.send(ClaimsNoMore(), whatever_waits=True)
 
     async def _close(self) -> None:
         await asyncio.to_thread(self._store.close)
@@ -215,11 +232,6 @@ class Worker:
             self._link.send(observed)
 
     # --- values ---
-
-    def _answer(self, request: ReadValues) -> None:
-        task = asyncio.create_task(self._read(request), name="values")
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
 
     async def _read(self, request: ReadValues) -> None:
         answer = Values(request.number)

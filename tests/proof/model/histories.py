@@ -116,9 +116,17 @@ class Histories(RuleBasedStateMachine):
             request.scheduled_time.FromSeconds(draw(st.sampled_from([1, FAR_FUTURE])))
         if draw(_seldom):
             request.retention.FromSeconds(DAY_SECONDS)
+        plan = PLANS.get(request.workflow)
+        if plan is not None and plan.per_key is not None:
+            request.concurrency_key = draw(st.sampled_from(["", "k", "k", "l"]))
+        elif draw(_seldom):
+            request.concurrency_key = "k"
         policy = request.retry_policy
         policy.max_attempts = draw(st.sampled_from([1, 2, 3]))
-        policy.initial_backoff.FromMilliseconds(draw(st.sampled_from([1, LONG_SECONDS * 1000])))
+        # Where jobs wait for each other, nobody can say which is first: one that waits for a millisecond, or another.
+        limited = plan is not None and (plan.jobs or plan.per_key)
+        backoff = LONG_SECONDS * 1000
+        policy.initial_backoff.FromMilliseconds(backoff if limited else draw(st.sampled_from([1, backoff])))
 
     def cancel(self, draw: Draw) -> None:
         request = job_service_pb2.CancelRequest(

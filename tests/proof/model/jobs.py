@@ -88,6 +88,10 @@ class Job:
     request: Any
     order: int
     """Later jobs have greater ones."""
+    key: str = ""
+    """Its concurrency_key."""
+    ready: int = 0
+    """Its place in the queue: lesser ones are claimed first."""
     state: int = NONE
     attempt: int = 0
     failed_attempts: int = 0

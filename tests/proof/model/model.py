@@ -6,9 +6,10 @@ server chooses (etags, times, ids of checkpoints and questions) it learns, and h
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-from tests.proof.histories.states import CANCELLED, CANCELLING, FINISHED, INTERRUPTED, PENDING, RESUMABLE, RUNNING
+from tests.proof.histories.states import CANCELLED, CANCELLING, FINISHED, INTERRUPTED, OWNED, PENDING, RESUMABLE, RUNNING
 from tests.proof.model.jobs import Job, Point, Start
 from tests.proof.model.refusals import (
     Refused,
@@ -46,9 +47,11 @@ class Model:
     """All jobs of a server."""
 
     def __init__(
-        self, *, unfinished_limit: int, is_open: Callable[[str], bool], limit_name: str = "unfinished_jobs"
+        self, *, unfinished_limit: int, is_open: Callable[[str], bool], limit_name: str = "unfinished_jobs", alone: bool
     ) -> None:
-        """`is_open`: whether a gate is. `limit_name`: of the limit of unfinished jobs that is reached first."""
+        """`is_open`: whether a gate is. `limit_name`: of the limit of unfinished jobs that is reached first. `alone`:
+        there are no jobs of others, with whom these share their places."""
+        self._ready, self._alone = count(), alone
         self._limit_name = limit_name
         self.jobs: dict[str, Job] = {}
         self.threads: dict[str, list[Point]] = {}
@@ -61,13 +64,38 @@ class Model:
         """Let all jobs run until each of them waits for somebody."""
         for job in list(self.jobs.values()):
             self.runner.go_on(job)
-            while job.state == PENDING and not _waits_for_time(job):
-                self.runner.claim(job)
             if job.state == CANCELLING and not job.grace:
                 job.cancelled()
+        while (job := self._next()) is not None:
+            self.runner.claim(job)
+            if job.state == PENDING:
+                # It waits for its next attempt, and others have their turn meanwhile.
+                self._queue(job)
+
+    def held_back(self) -> list[Job]:
+        """The jobs that wait for nothing but others like them."""
+        waiting = [job for job in self.jobs.values() if job.state == PENDING and not _waits_for_time(job)]
+        return [job for job in waiting if not self._has_place(job)]
+
+    def _next(self) -> Job | None:
+        """Whose turn it is."""
+        waiting = [job for job in self.jobs.values() if job.state == PENDING and not _waits_for_time(job)]
+        may = [job for job in waiting if self._has_place(job)]
+        return min(may, key=lambda job: (job.retries_later, -job.request.priority, job.ready), default=None)
+
+    def _has_place(self, job: Job) -> bool:
+        running = [other for other in self.jobs.values() if other.state in OWNED and other.workflow == job.workflow]
+        alike = [other for other in running if other.key == job.key]
+        most, most_alike = job.plan.jobs, job.plan.per_key
+        full = self._alone and most is not None and len(running) >= most
+        return not full and (not job.key or most_alike is None or len(alike) < most_alike)
+
+    def _queue(self, job: Job) -> None:
+        """A job takes its place behind all that wait."""
+        job.ready = next(self._ready)
 
     def restart(self) -> None:
-        """The server is killed, and started again."""
+        """The server is killed, and started again. What ran keeps its turn."""
         for job in self.jobs.values():
             if job.state == RUNNING:
                 job.move(PENDING, keeps_error=True)
@@ -102,6 +130,8 @@ class Model:
         self.runner.submitted += 1
         job = Job(job_id=request.job_id, thread_id=request.thread_id, request=request, order=self.runner.submitted)
         job.submitted = contents(request)
+        job.key = request.concurrency_key or ("" if fork is None else self._job(request.fork_from.job_id).key)
+        self._queue(job)
         job.move(PENDING)
         self.jobs[job.job_id] = job
         if fork is not None:
@@ -187,6 +217,7 @@ class Model:
         if job.state == INTERRUPTED:
             job.passed = job.point
         job.failed_attempts, job.cancel_reason = 0, ""
+        self._queue(job)
         job.move(PENDING)
 
     def _check_newest_of_thread(self, job: Job) -> None:

@@ -48,7 +48,7 @@ def contents(request: Any) -> Any:
 def _submit(request: Any) -> Fields:
     yield from _job_id(request.job_id, required=False)
     yield from () if _NAME.fullmatch(request.workflow) else ("workflow",)
-    yield from _text(request, "request_id", "thread_id")
+    yield from _text(request, "request_id", "thread_id", "concurrency_key")
     yield from _labels(request.labels, "labels")
     yield from () if 0 <= request.priority <= 9 else ("priority",)
     yield from () if request.step_limit >= 0 else ("step_limit",)
@@ -60,6 +60,7 @@ def _submit(request: Any) -> Fields:
     yield from _input(request)
     if (plan := PLANS.get(request.workflow)) is not None:
         names = {name.partition("/")[0] for superstep in plan.supersteps for name in superstep} | {"*"}
+        yield from ("concurrency_key",) if request.concurrency_key and plan.per_key is None else ()
         for field in ("interrupt_before", "interrupt_after"):
             yield from (f"{field}[{i}]" for i, step in enumerate(getattr(request, field)) if step not in names)
     if request.HasField("fork_from"):

@@ -84,14 +84,33 @@ def paged(talk: Talk) -> None:
             talk.prune(prune)
 
 
+def queued(talk: Talk) -> None:
+    """Jobs of one key wait for each other, by priority and then in order; a restart changes nobody's turn."""
+    for number in range(3):
+        talk.submit(_submit(f"turn-{number}", workflow="gated", gate=str(talk.gate("turns")), key="k"))
+    talk.restart()
+    talk.submit(_submit("urgent", workflow="gated", gate=str(talk.gate("turns")), key="k", priority=5))
+    request = job_service_pb2.CancelRequest(job_id="turn-0")
+    request.grace_period.FromSeconds(0)
+    talk.cancel(request)
+    talk.restart()
+    talk.cancel(job_service_pb2.CancelRequest(job_id="turn-1"))
+    talk.open("turns")
+
+
 def _running(talk: Talk) -> None:
     """A job that runs and does not end."""
     talk.submit(_submit("held", workflow="gated", gate=str(talk.gate("closed"))))
 
 
-def _submit(job_id: str, *, workflow: str = "instant", gate: str = "") -> Any:
-    graph_input = payload({"gate": gate, "trail": []})
-    return job_service_pb2.SubmitJobRequest(workflow=workflow, job_id=job_id, input=graph_input)
+def _submit(job_id: str, *, workflow: str = "instant", gate: str = "", key: str = "", priority: int = 0) -> Any:
+    return job_service_pb2.SubmitJobRequest(
+        workflow=workflow,
+        job_id=job_id,
+        input=payload({"gate": gate, "trail": []}),
+        concurrency_key=key,
+        priority=priority,
+    )
 
 
 @contextmanager

@@ -40,6 +40,7 @@ SPOILT: dict[str, list[Spoil]] = {
         _set(job_id="a b"),
         _set(request_id="a\nb"),
         _set(thread_id="x" * 129),
+        _set(concurrency_key="a\nb"),
         _set(labels={"Upper": "x"}),
         _set(priority=10),
         _set(step_limit=-1),

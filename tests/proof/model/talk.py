@@ -46,6 +46,7 @@ class Talk:
             unfinished_limit=UNFINISHED_LIMIT,
             is_open=lambda gate: Path(gate).exists(),
             limit_name="tenant_unfinished_jobs" if token else "unfinished_jobs",
+            alone=not token,
         )
         self._seen: dict[Job, tuple[int, Any]] = {}
         self._etags: Counter[tuple[str, str]] = Counter()
@@ -251,6 +252,7 @@ class Talk:
     def agree(self) -> None:
         """Wait until the server's jobs are where the model's are, and compare everything."""
         self.model.settle()
+        self._counts["held_back"] += len(self.model.held_back())
         moved = [job for job in self.model.jobs.values() if self._seen.get(job, (0,))[0] != len(job.moves)]
         for job in moved:
             self._wait_for(job)

@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tests.proof.model.compare import refusal_of
 from tests.proof.model.histories import Histories
 from tests.proof.model.refusals import Refusal
 from tests.proof.model.talk import UNFINISHED_LIMIT, WATCHES, Talk
-from tests.proof.model.workflows import PLANS
+from tests.proof.model.workflows import PLANS, Plan
 from tests.proof.seed import SEED
 from tests.proof.server import ServerProcess
 
@@ -43,9 +44,6 @@ REASONS = [name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.Error
 FAULT = {"INTERNAL_ERROR"}
 """No request provokes it: it stands for faults of the program. Below, one is planted."""
 
-CONFIG = {
-    "graphs": {name: f"{model_workflows.__file__}:{name}" for name in PLANS},
-}
 OPTIONS = {
     "--unfinished-jobs": UNFINISHED_LIMIT,
     "--watches": WATCHES,
@@ -54,7 +52,7 @@ OPTIONS = {
 }
 
 
-SCENES = (model_scenes.stopping, model_scenes.away, model_scenes.crowded, model_scenes.paged)
+SCENES = (model_scenes.stopping, model_scenes.away, model_scenes.crowded, model_scenes.paged, model_scenes.queued)
 
 
 @pytest.fixture
@@ -63,12 +61,20 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def server_for(folder: Path, *more: object, **fields: Any) -> ServerProcess:
+def server_for(folder: Path, *more: object, alone: bool = True, **fields: Any) -> ServerProcess:
+    """`alone`: for one client, who alone takes what places workflows have."""
     folder.mkdir(exist_ok=True)
     config = folder / "langgraph.json"
-    config.write_text(json.dumps(CONFIG))
+    graphs = {name: _graph(name, plan if alone else replace(plan, jobs=None)) for name, plan in PLANS.items()}
+    config.write_text(json.dumps({"graphs": graphs}))
     options = [str(part) for option in OPTIONS.items() for part in option] + [str(part) for part in more]
     return ServerProcess(folder, config=config, options=options, **fields)
+
+
+def _graph(name: str, plan: Plan) -> dict[str, Any]:
+    limits = {kind: most for kind, most in (("jobs", plan.jobs), ("per_key", plan.per_key)) if most is not None}
+    path = f"{model_workflows.__file__}:{name}"
+    return {"path": path, "concurrency": limits} if limits else {"path": path}
 
 
 def test_the_server_is_what_the_contract_says(server: ServerProcess, tmp_path: Path, tried: Tried) -> None:
@@ -93,7 +99,7 @@ def test_the_server_is_what_the_contract_says(server: ServerProcess, tmp_path: P
 def _missing(counts: Counter[str]) -> set[str]:
     wanted = {f"answered_{method}" for method in METHODS}
     wanted |= {f"refused_{reason}" for reason in REASONS if reason not in FAULT}
-    return wanted - counts.keys()
+    return {what for what in wanted | {"held_back"} if not counts[what]}
 
 
 def _histories(which: int) -> None:

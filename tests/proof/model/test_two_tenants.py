@@ -83,7 +83,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         "--tenant-unfinished-jobs": UNFINISHED_LIMIT,
         "--watches": 10 * WATCHES,
     }
-    with server_for(folder, *(part for option in options.items() for part in option)) as server:
+    with server_for(folder, *(part for option in options.items() for part in option), alone=False) as server:
         yield server
 
 

@@ -25,17 +25,22 @@ class Plan:
     supersteps: tuple[Superstep, ...]
     stops_before: tuple[str, ...] = ()
     """Breakpoints that it was compiled with."""
+    jobs: int | None = None
+    """How many run at once."""
+    per_key: int | None = None
+    """How many with one key do. One: of two that fail at once, nobody could say who is ready first."""
 
 
 # What a step does is in its name: `gate…` waits for the gate that the state names, `ask…` asks, `number…` asks for an
 # even number, `hold…` asks and then waits at the gate, `fragile…` fails while the gate is closed.
 PLANS: Mapping[str, Plan] = {
     "instant": Plan((("work",),)),
-    "gated": Plan((("prepare",), ("gate",), ("finish",))),
+    "gated": Plan((("prepare",), ("gate",), ("finish",)), per_key=1),
+    "single": Plan((("gate",), ("finish",)), jobs=1),
     "asking": Plan((("ask",), ("number",))),
     "asking_two": Plan((("prepare",), ("ask_left", "ask_right"), ("finish",))),
     "asking_inside": Plan((("outer/ask",), ("finish",))),
-    "holding": Plan((("hold",), ("finish",))),
+    "holding": Plan((("hold",), ("finish",)), per_key=1),
     "fragile": Plan((("prepare",), ("fragile",), ("finish",))),
     "stops": Plan((("first",), ("second",), ("third",)), stops_before=("second",)),
 }
