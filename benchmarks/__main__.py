@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import audit, encryption, idle, memory, reads, throughput, watchers
+from benchmarks import audit, encryption, held, idle, memory, reads, recovery, sleeping, throughput, watchers
 from benchmarks.figures import Figure, show
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -22,6 +22,9 @@ BENCHMARKS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "idle": idle.measure,
     "watchers": watchers.measure,
     "memory": memory.measure,
+    "sleeping": sleeping.measure,
+    "recovery": recovery.measure,
+    "held": held.measure,
     "reads": reads.measure,
     "encryption": encryption.measure,
     "audit": audit.measure,

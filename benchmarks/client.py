@@ -58,6 +58,11 @@ class Client:
         )
         return response.job
 
+    async def jobs(self, *states: job_pb2.JobState.ValueType) -> list[job_pb2.Job]:
+        """The newest jobs in some states, a page of them."""
+        request = job_service_pb2.ListJobsRequest(page_size=20, filter=job_service_pb2.JobFilter(states=states))
+        return list((await self.stub.ListJobs(request)).jobs)
+
     async def cancel(self, job_id: str) -> None:
         """Cancel a job."""
         await self.stub.Cancel(job_service_pb2.CancelRequest(job_id=job_id))

@@ -16,6 +16,7 @@ class Scale:
     ticks: int = 10
     """Supersteps of the job that is watched."""
     interrupted_jobs: int = 1000
+    sleeping_jobs: int = 5000
     few_stored: int = 1000
     many_stored: int = 200_000
     reads: int = 300
@@ -30,6 +31,7 @@ QUICK = Scale(
     watchers=50,
     ticks=2,
     interrupted_jobs=50,
+    sleeping_jobs=50,
     few_stored=40,
     many_stored=400,
     reads=10,

@@ -1,6 +1,7 @@
 """The work that is measured. `five_sync` and `five_async` are the work W: a line of five nodes that do nothing."""
 
 import asyncio
+import ctypes
 import operator
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
 TICK_SECONDS = 1.0
+HOLD_SECONDS = 10
 
 
 class Nothing(TypedDict, total=False):
@@ -85,6 +87,17 @@ async def _tick(state: Ticks) -> Ticks:
     return {"left": state["left"] - 1}
 
 
+async def _sleep(_state: Nothing) -> Nothing:
+    await asyncio.sleep(3600)
+    return {}
+
+
+async def _hold(_state: Nothing) -> Nothing:
+    """Holds the interpreter, as a C extension does that never lets go of it."""
+    ctypes.PyDLL(None).sleep(HOLD_SECONDS)
+    return {}
+
+
 def _swell(state: Sized) -> Sized:
     return {"content": "x" * state["size"]}
 
@@ -136,6 +149,8 @@ five_async = line(*[_nothing_async] * 5)
 question = line(_nothing, _ask)
 failure = line(_nothing, _fail)
 clock = _clock()
+sleeps = line(_sleep)
+holds = line(_hold)
 line_5 = five_sync
 line_20 = line(*[_nothing] * 20)
 line_100 = line(*[_nothing] * 100)
