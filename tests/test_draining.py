@@ -51,7 +51,7 @@ def refuses(client: Client) -> bool:
 def hold(server: ServerProcess, job_id: str) -> None:
     """A job whose step goes on until there is a file `go`."""
     with server.client() as client:
-        client.submit("holding", {"items": [], "folder": str(server.folder)}, job_id=job_id)
+        client.submit("holding_until_drained", {"items": [], "folder": str(server.folder)}, job_id=job_id)
     appears(server.folder / "holding")
 
 
@@ -72,11 +72,11 @@ def test_a_running_step_comes_to_its_checkpoint_and_the_next_start_goes_on(serve
     assert server.wait_for_death() == 0
     left = {(each["workflow"], each["state"]): each["jobs"] for each in told["left"]}
     assert told["ended"] == pid
-    assert left[("holding", "PENDING")] == left[("ask", "INTERRUPTED")] == 1
+    assert left[("holding_until_drained", "PENDING")] == left[("ask", "INTERRUPTED")] == 1
     again = drain(server)
     assert (again.returncode, again.stderr) == (0, "")
     assert f"no server uses {server.database}; unfinished jobs, for the next start: " in again.stdout
-    assert "  1 PENDING of holding\n" in again.stdout
+    assert "  1 PENDING of holding_until_drained\n" in again.stdout
     server.start()
     with server.client() as client:
         done = client.get("holds", wait=60)

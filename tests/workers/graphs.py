@@ -25,6 +25,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
@@ -34,6 +35,10 @@ dispatcher.POLL_SECONDS = 3600.0
 log = logging.getLogger(__name__)
 
 LOADED_BY = os.getpid()
+
+# As docs/workflows.md has it.
+_own = random.Random()  # noqa: S311 - no secrets
+os.register_at_fork(after_in_child=_own.seed)
 
 
 class State(TypedDict, total=False):
@@ -81,12 +86,21 @@ async def _hold(state: State, config: RunnableConfig) -> State:
     return {"items": ["hold"]}
 
 
+async def _until_drained(state: State, config: RunnableConfig, runtime: Runtime[Any]) -> State:
+    """A step that is under way when its job is to stop at the next checkpoint."""
+    _came(state, config)
+    while not runtime.drain_requested:
+        await asyncio.sleep(0.005)
+    return {"items": ["drained"]}
+
+
 async def _pass(state: State, config: RunnableConfig) -> State:
-    """Tells in one file for all, `passes`, when it comes and when it goes."""
+    """Tells in one file for all, `passes`, when it comes and when it goes, which is when there is a file `pass`."""
     passes = Path(state["folder"]) / "passes"
     with passes.open("a") as file:
         file.write(f"+ {os.getpid()} {config['configurable']['job_id']}\n")
-    await asyncio.sleep(0.01)
+    while not (Path(state["folder"]) / "pass").exists():
+        await asyncio.sleep(0.005)
     with passes.open("a") as file:
         file.write(f"- {os.getpid()} {config['configurable']['job_id']}\n")
     return {"items": []}
@@ -100,7 +114,13 @@ async def _draw(state: State, config: RunnableConfig) -> State:
     _came(state, config)
     while not _file(state, config, "go").exists():
         await asyncio.sleep(0.005)
-    numbers = [random.getrandbits(64), int(np.random.randint(1 << 60)), str(uuid.uuid4()), str(uuid_utils.uuid4())]
+    numbers = [
+        random.getrandbits(64),
+        _own.getrandbits(64),
+        int(np.random.randint(1 << 60)),
+        str(uuid.uuid4()),
+        str(uuid_utils.uuid4()),
+    ]
     return {"items": numbers}
 
 
@@ -130,7 +150,7 @@ async def _debug(state: State) -> State:
     return {"items": []}
 
 
-passes = alone("pass", _pass)
+passes, until_drained = alone("pass", _pass), around("wait", _until_drained)
 holds, tells, draws, chats = around("hold", _hold), alone("tell", _tell), alone("draw", _draw), alone("chat", _chat)
 debugs, asks, fails_at_first = alone("debug", _debug), around("ask", _ask), alone("fail", _fail_at_first)
 

@@ -1,15 +1,18 @@
 """Jobs that have a process each: what they do is ended with them, and what they may use is limited."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from autopilot_client import Client, JobError, JobState, RetryPolicy
 
 from tests.waiting import wait_until
-from tests.workers.conftest import Workers, children, ended, gone, lives, succeeded
+from tests.workers.conftest import Workers, children, ended, gone, lives, poll_never, succeeded
 
 APART_JOBS = 2
 
@@ -81,23 +84,58 @@ def test_a_timeout_ends_what_never_returns(server: Workers, client: Client) -> N
 def test_more_memory_than_a_job_may_have_fails_its_step(server: Workers, client: Client) -> None:
     beside = server.submit(client, "holds", "beside-memory")
     worker = server.stands(beside)
-    job_id = server.submit(client, "eats_apart", "eats", retry_policy=RetryPolicy(max_attempts=1))
-    error = failed(client, job_id, "STEP_RAISED")
+    job_id = server.submit(client, "eats_apart", "eats")
+    error = failed(client, job_id, "RESOURCE_LIMIT_REACHED")
     assert (error.exception_type, error.step) == ("MemoryError", "eat")
+    assert "4,000,000,000 bytes of addresses" in error.message
+    assert client.get(job_id).attempt == 1
     server.go(beside)
     succeeded(client, beside)
     assert server.pids(beside) == [worker]
 
 
-def test_more_processor_time_than_a_job_may_have_ends_its_process(tmp_path: Path) -> None:
-    """Which counts as the loss of a worker; what the operator of the job changes, Resume goes on with."""
-    with Workers(tmp_path, "--max-worker-losses", "1", workers=1) as server, server.client() as client:
-        job_id = server.submit(client, "burns_apart", "burns")
-        failed(client, job_id, "WORKER_LOST")
-        gone(*server.pids(job_id))
-        server.go(job_id)
-        client.resume(job_id)
-        assert ended(client, job_id).state is JobState.SUCCEEDED
+def test_more_processor_time_than_a_job_may_have_ends_it(server: Workers, client: Client) -> None:
+    """It would come to it again. What somebody changes, Resume goes on with."""
+    job_id = server.submit(client, "burns_apart", "burns")
+    error = failed(client, job_id, "RESOURCE_LIMIT_REACHED")
+    assert "more processor time than the 1 s" in error.message
+    assert client.get(job_id).attempt == 1
+    gone(*server.pids(job_id))
+    server.go(job_id)
+    client.resume(job_id)
+    assert succeeded(client, job_id, attempts=2).output["items"] == ["before", "burnt", "after"]
+
+
+def hear_late(heard: Path) -> None:
+    """In the server's process: what a process of one job has claimed is heard when the file `heard` is there; and one
+    whose job has ended by itself may take as long as it likes to end."""
+    from autopilot_server.workers import apart
+
+    poll_never()
+    apart.END_SECONDS = 3600.0
+    rang = apart.Apart.rang
+
+    def rang_late(self: apart.Apart, member: Any, news: Any) -> None:
+        if member.is_apart and not heard.exists():
+            asyncio.get_running_loop().call_later(0.01, rang_late, self, member, news)
+        else:
+            rang(self, member, news)
+
+    apart.Apart.rang = rang_late  # type: ignore[method-assign]
+
+
+def test_a_cancel_that_comes_before_the_claim_is_heard_of_ends_the_process(tmp_path: Path) -> None:
+    """At once, though nothing tells of it any more."""
+    server = Workers(tmp_path, workers=1)
+    server.sabotage = partial(hear_late, tmp_path / "heard")
+    with server, server.client() as client:
+        job_id = server.submit(client, "spins_apart", "spins")
+        server.stands(job_id)
+        client.cancel(job_id, grace_period=0)
+        assert ended(client, job_id).state is JobState.CANCELLED
+        assert lives(server.pids(job_id)[0])
+        (tmp_path / "heard").touch()
+        gone(*server.all_pids(job_id)[0])
 
 
 def test_each_job_has_a_process_of_its_own_and_leaves_nothing(server: Workers, client: Client) -> None:

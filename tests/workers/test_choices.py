@@ -4,9 +4,12 @@ import shutil
 import signal
 from pathlib import Path
 
+import grpc
 import pytest
+from autopilot.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from autopilot_client import FieldInvalid, JobState, WorkflowNotFound
 
+from tests.refused import Refused
 from tests.waiting import wait_until
 from tests.workers.conftest import GRAPHS, Workers, kill, succeeded
 
@@ -105,15 +108,21 @@ def test_workers_share_what_was_loaded(tmp_path: Path) -> None:
         for workflow in ("tells", "tells_apart"):
             _, loaded_by, parent, folder = client.run(workflow, {})["items"]
             assert (loaded_by, parent, folder) == (server.fork_server, server.fork_server, "/")
-        server.submit(client, "holds", "job")
+        server.submit(client, "until_drained", "job")
         server.stands("job")
         server.signal_all(signal.SIGTERM)
-        server.says("stopping")
-        server.go("job")
         assert server.wait_for_death() == 0
         server.start()
         succeeded(client, "job", attempts=2)
     assert "died" not in server.log.read_text()
+
+
+def values_refused(server: Workers, job_id: str) -> Refused:
+    """How a server answers that cannot read the values of a job's checkpoints."""
+    request = job_service_pb2.ListCheckpointsRequest(job_id=job_id, view=job_pb2.VIEW_FULL)
+    with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        job_service_pb2_grpc.JobServiceStub(channel).ListCheckpoints(request, timeout=60)
+    return Refused(caught.value)
 
 
 def test_workflows_that_cannot_be_loaded_any_more(tmp_path: Path) -> None:
@@ -129,6 +138,10 @@ def test_workflows_that_cannot_be_loaded_any_more(tmp_path: Path) -> None:
         assert "cannot be imported: SyntaxError" in server.log.read_text()
         job = client.submit("tells", {}).job_id
         assert client.get(job).state is JobState.PENDING
+        refused = values_refused(server, first)
+        assert (refused.code.name, refused.reason) == ("UNAVAILABLE", "STORAGE_UNAVAILABLE")
+        assert "cannot be read now, because the server cannot load its workflows" in refused.message
+        assert refused.retry is not None
         module.write_text(text.replace('"did not lock"', '"changed"'))
         done = succeeded(client, job)
         assert done.workflow_revision != client.get(first).workflow_revision

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from autopilot_client import Client, JobState
+from autopilot_client import Client, JobState, StepStarted
 
+from tests.waiting import wait_until
 from tests.workers.conftest import GRAPHS, Workers, ended, kill, lives, succeeded
 
 LIMITED = pytest.mark.parametrize(
@@ -28,12 +29,15 @@ def standing(server: Workers, *job_ids: str) -> list[str]:
     return [job_id for job_id in job_ids if server.pids(job_id)]
 
 
-def test_no_more_run_at_once_than_may_in_all_workers(server: Workers, client: Client) -> None:
-    """Of a key, and of the workflow; and not only one worker takes them."""
-    jobs = [server.submit(client, "passes", f"{n // 20}-{n:02}", concurrency_key=f"k{n // 20}") for n in range(60)]
-    for job in jobs:
-        succeeded(client, job)
-    passes = [line.split() for line in (server.folder / "passes").read_text().splitlines()]
+def test_no_more_run_at_once_than_may_in_all_workers(tmp_path: Path) -> None:
+    """Of a key, and of the workflow, which are more than one worker runs; and no fewer."""
+    with Workers(tmp_path, "--running-jobs", "3") as server, server.client() as client:
+        jobs = [server.submit(client, "passes", f"{n // 20}-{n:02}", concurrency_key=f"k{n // 20}") for n in range(60)]
+        wait_until(lambda: (tmp_path / "passes").exists() and (tmp_path / "passes").read_text().count("\n") == 5)
+        (tmp_path / "pass").touch()
+        for job in jobs:
+            succeeded(client, job)
+    passes = [line.split() for line in (tmp_path / "passes").read_text().splitlines()]
     running: Counter[str] = Counter()
     most: Counter[str] = Counter()
     for sign, _, job_id in passes:
@@ -42,7 +46,7 @@ def test_no_more_run_at_once_than_may_in_all_workers(server: Workers, client: Cl
             most[place] = max(most[place], running[place])
     assert len(passes) == 2 * len(jobs)
     assert most <= Counter({"k0": 2, "k1": 2, "k2": 2, "all": 5})
-    assert most["all"] > 2
+    assert most["all"] == 5
     assert len({pid for _, pid, _ in passes}) == 2
 
 
@@ -69,11 +73,13 @@ def test_what_ends_by_cancel_gives_its_turn_to_the_next(
     """Though the worker that it ran in is stopped, and hears of nothing."""
     jobs = [server.submit(client, workflow, f"job-{number}", **key) for number in range(2)]
     held = server.stands(jobs[0])
+    # What is committed holds no lock any more: who is stopped in the middle of a transaction is ended.
+    assert any(isinstance(event.kind, StepStarted) and event.kind.step == "hold" for event in client.watch(jobs[0]))
     os.kill(held, signal.SIGSTOP)
     client.cancel(jobs[0], grace_period=0)
     assert ended(client, jobs[0]).state is JobState.CANCELLED
     assert server.stands(jobs[1]) != held
-    assert lives(held)
+    assert lives(held) == (not workflow.endswith("apart"))
     server.go(jobs[1])
     succeeded(client, jobs[1])
 
@@ -88,14 +94,11 @@ def test_a_lost_or_drained_job_keeps_its_turn(tmp_path: Path, workflow: str, key
         assert server.terminate() == 0
         server.start()
         server.stands(first, 3)
-        server.kill()
-        server.start()
-        server.stands(first, 4)
         assert standing(server, *others) == []
         for job in jobs:
             server.stands(job)
             server.go(job)
-            succeeded(client, job, attempts=4 if job is first else 1)
+            succeeded(client, job, attempts=3 if job is first else 1)
 
 
 def test_limits_that_change_hold_once_they_are_loaded_again(tmp_path: Path) -> None:

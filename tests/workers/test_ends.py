@@ -11,8 +11,7 @@ from autopilot_client import JobState
 
 from tests.forks import autopilot
 from tests.postgres import SQLITE_ONLY
-from tests.waiting import wait_until
-from tests.workers.conftest import Workers, children, gone, lives, moves, poll_never, succeeded, whole_log
+from tests.workers.conftest import Workers, gone, moves, poll_never, succeeded, whole_log
 
 
 def drain(server: Workers) -> None:
@@ -76,30 +75,27 @@ def test_what_one_worker_gives_back_no_other_takes_up_before_the_end(tmp_path: P
     server = Workers(tmp_path, "--drain-seconds", "0")
     server.sabotage = drain_one_after_the_other
     with server, server.client() as client:
-        wait_until(lambda: len(children(server.fork_server)) == 2)
-        first, second = children(server.fork_server)
-        os.kill(second, signal.SIGSTOP)
-        assert server.stands(server.submit(client, "holds", "job")) == first
-        os.kill(second, signal.SIGCONT)
+        jobs: list[str] = []
+        while len({server.stands(job) for job in jobs}) < 2:
+            jobs.append(server.submit(client, "holds", f"job-{len(jobs)}"))
         assert server.terminate() == 0
         server.start()
-        server.stands("job", 2)
-        server.go("job")
-        succeeded(client, "job", attempts=2)
+        for job in jobs:
+            server.stands(job, 2)
+        server.go(*jobs)
+        for job in jobs:
+            succeeded(client, job, attempts=2)
 
 
 def test_a_step_comes_to_its_checkpoint_before_the_end(tmp_path: Path) -> None:
     with Workers(tmp_path) as server, server.client() as client:
-        jobs = [server.submit(client, workflow, workflow) for workflow in ("holds", "holds_apart")]
+        jobs = [server.submit(client, workflow, workflow) for workflow in ("until_drained", "until_drained_apart")]
         for job in jobs:
             server.stands(job)
-        server.signal(signal.SIGTERM)
-        server.says("stopping")
-        server.go(*jobs)
-        assert server.wait_for_death() == 0
+        assert server.terminate() == 0
         server.start()
         for job in jobs:
-            assert succeeded(client, job, attempts=2).output["items"] == ["before", "hold", "after"]
+            assert succeeded(client, job, attempts=2).output["items"] == ["before", "drained", "after"]
             assert len(server.pids(job)) == 1
 
 
@@ -117,7 +113,7 @@ def test_all_processes_end_with_a_killed_server(tmp_path: Path) -> None:
         assert len(processes) == 5
         server.kill()
         server.start()
-        gone(*processes)
+        gone(*processes, *server.all_pids("spins")[0])
         # It stands before the others, and may hold a worker that has claimed them as well.
         server.stands("seizes", 2)
         server.release("seizes")
@@ -126,11 +122,11 @@ def test_all_processes_end_with_a_killed_server(tmp_path: Path) -> None:
         server.go("holds", "holds_apart")
         for job_id in ("holds", "holds_apart", "seizes"):
             succeeded(client, job_id, attempts=2)
-        client.cancel("spins", grace_period=0)
-        gone(*server.pids("spins"))
-    for pids in server.all_pids("spins"):
-        if lives(pids[1]):
-            os.kill(pids[1], signal.SIGKILL)
+        # Also when the process that they were forked from is stopped.
+        processes = [*server.processes, *server.all_pids("spins")[1]]
+        os.kill(server.fork_server, signal.SIGSTOP)
+        server.kill()
+        gone(*processes)
 
 
 def stop_soon() -> None:

@@ -7,7 +7,7 @@ from langgraph.errors import GraphRecursionError, InvalidUpdateError
 
 from autopilot_server.engine.failures import StateInvalidError, describe, state_invalid
 from autopilot_server.engine.questions import Stop
-from autopilot_server.jobs.job import SECOND, Job, JobError, JobErrorReason, Json, Micros, StartPoint
+from autopilot_server.jobs.job import SECOND, Isolation, Job, JobError, JobErrorReason, Json, Micros, StartPoint
 from autopilot_server.jobs.states import JobState
 from autopilot_server.storage.store import RunEnd
 
@@ -63,6 +63,11 @@ class Failed:
 
 Outcome = Completed | Interrupted | AnswerRefused | UpdateRefused | GivenBack | Failed
 
+
+_MEMORY_LIMIT = (
+    "The attempt wanted more than the {:,} bytes of addresses that the workflow's isolation allows (memory_bytes). "
+    "Resume goes on from the job's last checkpoint."
+)
 
 _STEP_LIMIT = (
     "The attempt took as many supersteps as its step_limit allows, and did not end. Resume goes on from its last "
@@ -129,8 +134,9 @@ def _stopped(
     )
 
 
-def failure(error: BaseException, step: str, *, with_traceback: bool) -> Failed:
-    """The outcome for an exception that LangGraph let out."""
+def failure(error: BaseException, step: str, *, isolation: Isolation | None, with_traceback: bool) -> Failed:
+    """The outcome for an exception that LangGraph let out. `isolation`: of the job's process, where it has its own."""
+    memory_bytes = None if isolation is None else isolation.memory_bytes
     match error:
         case StateInvalidError():
             return Failed(state_invalid(error), retryable=False)
@@ -138,6 +144,11 @@ def failure(error: BaseException, step: str, *, with_traceback: bool) -> Failed:
             described = describe(error, step, reason=JobErrorReason.STEP_LIMIT_REACHED, with_traceback=with_traceback)
             # LangGraph's own words are about a setting that clients do not have.
             return Failed(replace(described, message=_STEP_LIMIT), retryable=False)
+        case MemoryError() if memory_bytes is not None:
+            reason = JobErrorReason.RESOURCE_LIMIT_REACHED
+            described = describe(error, step, reason=reason, with_traceback=with_traceback)
+            # Nothing else was in the process: another attempt would come to the same.
+            return Failed(replace(described, message=_MEMORY_LIMIT.format(memory_bytes)), retryable=False)
         case _:
             described = describe(error, step, with_traceback=with_traceback)
             return Failed(described, retryable=not isinstance(error, InvalidUpdateError))

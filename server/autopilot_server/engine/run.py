@@ -278,7 +278,7 @@ class Run:
             extra={"job_id": self.fence.job_id, "attempt": self.claim.job.attempt, "step": step},
             exc_info=error,
         )
-        failed = failure(error, step, with_traceback=traced)
+        failed = failure(error, step, isolation=self._workflow.descriptor.isolation, with_traceback=traced)
         # Before any step: the state or the input itself is refused, and will be again.
         return replace(failed, retryable=failed.retryable and (bool(step) or self._recorder.began))
 

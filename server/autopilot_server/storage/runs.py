@@ -199,7 +199,9 @@ class Runs:
 
     # --- runs that nobody ends ---
 
-    def recover(self, transaction: Transaction, max_losses: int, worker_id: str | None) -> Recovery:
+    def recover(
+        self, transaction: Transaction, max_losses: int, worker_id: str | None, error: JobError | None
+    ) -> Recovery:
         """See Store.jobs_recover."""
         moved: dict[JobState, list[str]] = {state: [] for state in JobState}
         lost = []
@@ -209,7 +211,7 @@ class Runs:
 
         for row in transaction.lock_each(transaction.rows(SQL.job_list_owned, {"worker_id": worker_id}), left):
             lost.append(_lost_run(row))
-            state = self._recover(transaction, row, max_losses)
+            state = self._recover(transaction, row, max_losses, error)
             moved[state].append(row["job_id"])
         if worker_id is None:
             # The clock may have been stepped while no server ran.
@@ -221,7 +223,7 @@ class Runs:
             lost=lost,
         )
 
-    def _recover(self, transaction: Transaction, found: Row, max_losses: int) -> JobState:
+    def _recover(self, transaction: Transaction, found: Row, max_losses: int, error: JobError | None) -> JobState:
         row, broken = readable(found)
         # The process died at some time after its last write; what came later was not spent on the job.
         run_ended = row["update_time"]
@@ -242,8 +244,9 @@ class Runs:
         advanced = row["checkpoints"] > row["checkpoints_at_loss"]
         losses = 1 if advanced or not row["losses"] else row["losses"] + 1
         loss = {"losses": losses, "checkpoints_at_loss": row["checkpoints"]}
-        if losses >= max_losses:
-            self._mover.move(transaction, row, JobState.FAILED, _worker_lost(losses), run_ended=run_ended, **loss)
+        if error is not None or losses >= max_losses:
+            told = error or _worker_lost(losses)
+            self._mover.move(transaction, row, JobState.FAILED, told, run_ended=run_ended, **loss)
             return JobState.FAILED
         self._mover.move(
             transaction,

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from autopilot_server.doorbell import StoredEvent
-from autopilot_server.jobs.job import Checkpoint, Job, JobFilter, Micros, Workflow, WorkflowStatistics
+from autopilot_server.jobs.job import Checkpoint, Job, JobError, JobFilter, Micros, Workflow, WorkflowStatistics
 from autopilot_server.jobs.states import JobState
 from autopilot_server.jobs.tenants import scoped
 from autopilot_server.storage import deletion, turns
@@ -211,8 +211,10 @@ class SqlStore:
     def run_end(self, fence: Fence, end: RunEnd, update: RunUpdate) -> Write[JobState]:
         return self._writer.submit(lambda t: self._runs.end(t, fence, end, update))
 
-    def jobs_recover(self, *, max_losses: int, worker_id: str | None = None) -> Write[Recovery]:
-        return self._writer.submit(lambda t: self._runs.recover(t, max_losses, worker_id))
+    def jobs_recover(
+        self, *, max_losses: int, worker_id: str | None = None, error: JobError | None = None
+    ) -> Write[Recovery]:
+        return self._writer.submit(lambda t: self._runs.recover(t, max_losses, worker_id, error))
 
     def jobs_expire(self) -> Write[Recovery]:
         return self._writer.submit(self._runs.expire)

@@ -508,7 +508,9 @@ class Store(Protocol):
         not fail keeps its turn. Gives the state that the job is in then."""
         ...
 
-    def jobs_recover(self, *, max_losses: int, worker_id: str | None = None) -> Write[Recovery]:
+    def jobs_recover(
+        self, *, max_losses: int, worker_id: str | None = None, error: JobError | None = None
+    ) -> Write[Recovery]:
         """Requeue what a dead worker left: RUNNING → PENDING, CANCELLING → CANCELLED, at once runnable, and before
         those that came later. Without `worker_id` what all workers left, for a store that no living one uses.
 
@@ -517,7 +519,8 @@ class Store(Protocol):
         max_backoff.
 
         A job counts its losses in a row without a new checkpoint; at `max_losses` it is FAILED (WORKER_LOST)
-        instead. Time spent RUNNING is counted up to the dead run's last write. Tells of every run that was left."""
+        instead; with an `error` at once, with that.
+        Time spent RUNNING is counted up to the dead run's last write. Tells of every run that was left."""
         ...
 
     def jobs_expire(self) -> Write[Recovery]:

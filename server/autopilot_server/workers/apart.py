@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autopilot_server.doorbell import News
 from autopilot_server.jobs.errors import StorageUnavailableError
-from autopilot_server.jobs.job import SECOND, Isolation, now
+from autopilot_server.jobs.job import SECOND, Isolation, JobErrorReason, now
 from autopilot_server.jobs.states import OWNED, JobState
 from autopilot_server.storage.store import Share
 from autopilot_server.workers.member import Member
@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 # Stands behind every wake-up.
 POLL_SECONDS = 1.0
 
-# How long a process may take to end once its job has.
+# How long a process may take to end once it has ended its job.
 END_SECONDS = 5.0
+
+# Of jobs whose run somebody else has ended: nothing that the process still does has a meaning.
+_ENDED_BY_OTHERS = (JobErrorReason.CANCELLED, JobErrorReason.EXECUTION_TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +89,22 @@ class Apart:
         if member.process.exited.done():
             return
         try:
-            runs = bool(self._pool.store.runs_of(member.worker_id))
+            seconds = self._seconds_left(member)
         except StorageUnavailableError:
-            runs = True
-        if runs:
+            seconds = None
+        if seconds is None:
             self._loop.call_later(POLL_SECONDS, self._check, member)
         else:
-            self._loop.call_later(END_SECONDS, self._end, member)
+            self._loop.call_later(seconds, self._end, member)
+
+    def _seconds_left(self, member: Member) -> float | None:
+        """How long a process may still live. None: as long as its job runs."""
+        store = self._pool.store
+        if store.runs_of(member.worker_id):
+            return None
+        job = store.job_get(member.job_id, payloads=False)
+        was_ended = job is None or (job.error is not None and job.error.reason in _ENDED_BY_OTHERS)
+        return 0.0 if was_ended else END_SECONDS
 
     @staticmethod
     def _end(member: Member) -> None:

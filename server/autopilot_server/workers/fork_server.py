@@ -24,7 +24,7 @@ from autopilot_server.workers import worker
 from autopilot_server.workers.command import command
 from autopilot_server.workers.link import packed, receive_exactly
 from autopilot_server.workers.messages import Exited, Fork, Forked, Load, Loaded, Refused
-from autopilot_server.workers.parent import end_with_parent, leave_signals_to_parent
+from autopilot_server.workers.parent import end_with_parent, leave_signals_to_parent, outlive_parent
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,15 @@ class ForkServer:
         gc.freeze()
 
     def serve(self) -> None:
-        """Until the server is gone."""
+        """Until the server is gone; then all workers, and what their steps have started, are ended."""
+        outlive_parent()
+        try:
+            self._serve()
+        finally:
+            for worker in self._workers:
+                _end_group(worker)
+
+    def _serve(self) -> None:
         while True:
             ready, _, _ = select.select([self._control, self._wakes], [], [])
             if self._wakes in ready:
@@ -122,7 +130,7 @@ class ForkServer:
             # A group of its own: what the workflow's code starts is ended with it.
             os.setsid()
             for kind, most in request.limits:
-                resource.setrlimit(kind, (most, most))
+                _limit(kind, most)
             if self._registry is None:
                 os.chdir(self._folder)
                 _load_anew(link, stacks, notes, parent)
@@ -132,6 +140,17 @@ class ForkServer:
         finally:
             # Not by way of the frames above, which are the fork server's.
             os._exit(code)
+
+
+def _limit(kind: int, most: int) -> None:
+    """Let this process use no more of a resource."""
+    if kind == resource.RLIMIT_CPU:
+        # SIGXCPU ends it, by which the server knows why; SIGKILL what does not end by that. It leaves no core.
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+        resource.setrlimit(kind, (most, most + 1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    else:
+        resource.setrlimit(kind, (most, most))
 
 
 def _end_group(worker: int) -> None:

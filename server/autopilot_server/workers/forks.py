@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -77,6 +78,7 @@ class Forks:
         self._listening = asyncio.create_task(self._listen(), name="fork server")
         self.lost = False
         self.loaded: Loaded
+        self.load_seconds = 0.0
 
     @classmethod
     async def start(cls, settings: Settings) -> "Forks":
@@ -89,10 +91,11 @@ class Forks:
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
-        forks = cls(process, ours)
+        forks, began = cls(process, ours), time.monotonic()
         forks._link.send(Load(settings=settings, parent=os.getpid()))
         try:
             forks.loaded = await forks._load()
+            forks.load_seconds = time.monotonic() - began
         except BaseException:
             forks.close()
             raise

@@ -34,9 +34,9 @@ def _works(stack: str) -> bool:
 class Member:
     """A worker that lives. In the server's loop."""
 
-    def __init__(self, process: Process, name: str) -> None:
-        """Of a process that was just made."""
-        self.process, self.name = process, name
+    def __init__(self, process: Process, name: str, load_seconds: float) -> None:
+        """Of a process that was just made. `load_seconds`: how long it took to load the workflows."""
+        self.process, self.name, self.load_seconds = process, name, load_seconds
         self.worker_id = process.worker_id
         self.load = Load()
         self.is_ready = False

@@ -18,10 +18,22 @@ _SERVERS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal
 def end_with_parent(parent: int) -> None:
     """Die when `parent` does. Where the kernel cannot arrange that, the end of the socket to it has to do."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _hear_of_its_end_by(signal.SIGKILL)
     if os.getppid() != parent:
         # It was gone before.
         os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Go on when the parent dies, for what is still to be done then: the socket to it tells. A process that somebody
+    has stopped goes on as well."""
+    if sys.platform == "linux":
+        _hear_of_its_end_by(signal.SIGCONT)
+
+
+def _hear_of_its_end_by(number: signal.Signals) -> None:
+    """What the kernel sends this process when its parent dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def leave_signals_to_parent() -> None:

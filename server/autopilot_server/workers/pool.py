@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from autopilot_server import logs
 from autopilot_server.config import Settings
 from autopilot_server.doorbell import Doorbell, News
 from autopilot_server.jobs.errors import StartupError, StorageUnavailableError
-from autopilot_server.jobs.job import Job, Json, Workflow
+from autopilot_server.jobs.job import Job, JobError, JobErrorReason, Json, Workflow
 from autopilot_server.jobs.states import JobState
 from autopilot_server.observer import Observer
 from autopilot_server.recovery import tell_recovery
@@ -81,6 +82,8 @@ class WorkerPool:
         self._members: dict[str, Member] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self.cannot_load = False
+        """The fork server has died, and the workflows cannot be loaded any more."""
         self._loading = asyncio.Lock()
         self._apart = Apart(self, settings.apart_jobs)
         self._reader = Reader(self)
@@ -178,11 +181,12 @@ class WorkerPool:
     ) -> None:
         """The whole life of one worker, and what has to be done after it."""
         try:
-            process = await self._forks.fork(_new_id(), limits=limits)
+            forks = self._forks
+            process = await forks.fork(_new_id(), limits=limits)
         except ForkServerLostError:
             await self._replace_fork_server()
             return
-        member = Member(process, name)
+        member = Member(process, name, forks.load_seconds)
         self._members[member.worker_id] = member
         try:
             process.link.send(self._begin(member, share, workflows))
@@ -193,7 +197,7 @@ class WorkerPool:
         finally:
             del self._members[member.worker_id]
             process.close()
-        await self._after(member, code)
+        await self._after(member, code, _limit_reached(code, limits))
 
     def _begin(self, member: Member, share: Share | None, workflows: Sequence[str]) -> Begin:
         return Begin(
@@ -205,21 +209,22 @@ class WorkerPool:
             workflows=tuple(workflows),
         )
 
-    async def _after(self, member: Member, code: int) -> None:
+    async def _after(self, member: Member, code: int, reached: JobError | None) -> None:
         if code != 0 and not (self._stopping or member.was_ended):
             log.error("%s (process %d) died: %s", member.name, member.process.pid, _cause(code))
             self._observer.worker_died(_cause(code))
         if member.worker_id:
-            await self._recover(member)
+            await self._recover(member, reached)
         if not member.is_ready and not self._stopping:
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _recover(self, member: Member) -> None:
-        """Let its jobs go on, at once: nobody else can say that it is dead."""
+    async def _recover(self, member: Member, reached: JobError | None) -> None:
+        """Let its jobs go on, at once: nobody else can say that it is dead. `reached`: the limit of its only job that
+        ended it, which it would come to again."""
         while True:
             try:
                 moved = await self._store.jobs_recover(
-                    max_losses=self._settings.max_worker_losses, worker_id=member.worker_id
+                    max_losses=self._settings.max_worker_losses, worker_id=member.worker_id, error=reached
                 )
             except StorageUnavailableError as error:
                 await asyncio.sleep(error.retry_delay or RETRY_SECONDS)
@@ -237,8 +242,10 @@ class WorkerPool:
                 self._forks = await Forks.start(self._settings)
             except StartupError as error:
                 log.error("no worker can be started: %s", error)
+                self.cannot_load = True
                 await asyncio.sleep(RETRY_SECONDS)
                 return
+            self.cannot_load = False
             # Their files may have changed meanwhile.
             await self._publish()
 
@@ -350,6 +357,18 @@ def _settled(settings: Settings) -> Settings:
 
 def _new_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.uuid7()}"
+
+
+def _limit_reached(code: int, limits: Sequence[tuple[int, int]]) -> JobError | None:
+    """Why a process with limits has ended, if by one of them."""
+    seconds = dict(limits).get(resource.RLIMIT_CPU)
+    if code != -signal.SIGXCPU or seconds is None:
+        return None
+    return JobError(
+        JobErrorReason.RESOURCE_LIMIT_REACHED,
+        f"The attempt used more processor time than the {seconds:,} s that the workflow's isolation allows "
+        "(cpu_seconds). Resume goes on from the job's last checkpoint, with the whole time again.",
+    )
 
 
 def _cause(code: int) -> str:

@@ -36,6 +36,12 @@ class Reader:
         """See Runner.read_values."""
         if job.spec.workflow not in {workflow.name for workflow in self._pool.workflows}:
             raise no_values(job.spec.workflow)
+        if self._pool.cannot_load:
+            raise StorageUnavailableError(
+                "The values of checkpoints cannot be read now, because the server cannot load its workflows; list them "
+                "with VIEW_BASIC.",
+                retry_delay=RETRY_SECONDS,
+            )
         with suppress(ReaderLostError):
             return await self._read(job, checkpoint_ids)
         # It may have died before it came to this.

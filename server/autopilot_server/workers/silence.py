@@ -20,6 +20,9 @@ STALL_LIMIT_SECONDS = 60.0
 # before they take the database for away.
 LOCK_LIMIT_SECONDS = 2.0
 
+# A worker that loads the workflows anew says nothing meanwhile. It may take so many times as long as the first time.
+START_FACTOR = 10
+
 # How long a worker may take to write its stacks.
 _STACKS_SECONDS = 0.25
 
@@ -49,6 +52,14 @@ class Silence:
                     member.excuse_silence()
                 elif member.is_ready:
                     await self._look_at(member)
+                else:
+                    self._look_at_start(member)
+
+    @staticmethod
+    def _look_at_start(member: Member) -> None:
+        if member.silence > max(STALL_LIMIT_SECONDS, START_FACTOR * member.load_seconds):
+            log.error("%s has not begun to work for %.0f s and is ended", member.name, member.silence)
+            member.end()
 
     async def _look_at(self, member: Member) -> None:
         if member.silence > STALL_LIMIT_SECONDS:

@@ -165,7 +165,16 @@ def _around(node: Any) -> StateGraph[Any]:
     return builder
 
 
+async def _hold_until_drained(state: State, runtime: Runtime[Any]) -> State:
+    """Goes on when it may, and is to stop at its next checkpoint: not before the server's word has come to it."""
+    held = await _hold(state)
+    while not runtime.drain_requested:
+        await asyncio.sleep(0.002)
+    return held
+
+
 holding = _around(_hold)
+holding_until_drained = _around(_hold_until_drained)
 holding_sync = _around(_hold_sync)
 stubborn = _around(_stubborn)
 
