@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from tests.proof.histories.states import CANCELLED, CANCELLING, FINISHED, INTERRUPTED, OWNED, PENDING, RESUMABLE, RUNNING
+from tests.proof.histories.states import (
+    CANCELLED,
+    CANCELLING,
+    FINISHED,
+    INTERRUPTED,
+    OWNED,
+    PENDING,
+    RESUMABLE,
+    RUNNING,
+)
 from tests.proof.model.jobs import Job, Point, Start
 from tests.proof.model.refusals import (
     Refused,
