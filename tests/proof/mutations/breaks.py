@@ -124,8 +124,8 @@ BREAKS = (
         promise=2,
         name="one-loss-and-the-job-is-given-up",
         file=f"{STORAGE}/runs.py",
-        old="        if losses >= max_losses:\n",
-        new="        if losses >= 1:\n",
+        old="        if error is not None or losses >= max_losses:\n",
+        new="        if error is not None or losses >= 1:\n",
         tests=(f"{PROMISE_TESTS}::test_goes_on_by_itself",),
     ),
     Break(
@@ -140,8 +140,8 @@ BREAKS = (
         promise=2,
         name="the-jobs-of-a-dead-worker-wait-for-the-next-start",
         file=f"{SERVER}/workers/pool.py",
-        old="        if member.worker_id:\n            await self._recover(member)\n",
-        new="        if not member.worker_id:\n            await self._recover(member)\n",
+        old="        if member.worker_id:\n            await self._recover(member, reached)\n",
+        new="        if not member.worker_id:\n            await self._recover(member, reached)\n",
         tests=(DEATHS, "-k", "test_the_jobs_of_a_killed_worker_go_on"),
     ),
     Break(
