@@ -148,8 +148,8 @@ BREAKS = (
         promise=2,
         name="a-dead-worker-s-jobs-are-those-of-all",
         file=f"{SERVER}/workers/pool.py",
-        old="max_losses=self._settings.max_worker_losses, worker_id=member.worker_id\n",
-        new="max_losses=self._settings.max_worker_losses, worker_id=None\n",
+        old="max_losses=self._settings.max_worker_losses, worker_id=member.worker_id, error=reached\n",
+        new="max_losses=self._settings.max_worker_losses, worker_id=None, error=reached\n",
         tests=(DEATHS, "-k", "test_the_jobs_of_a_killed_worker_go_on"),
     ),
     # --- 3 ---
