@@ -231,7 +231,9 @@ class Dispatcher:
         pending = any(item.state is JobState.PENDING for item in news)
         decided = [item.job_id for item in news if item.state not in (JobState.PENDING, JobState.RUNNING)]
         if pending or decided:
-            self._loop.call_soon_threadsafe(self._heard, pending, decided)
+            # A commit that was told while the engine stopped: its loop is closed, and runs nothing any more.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._heard, pending, decided)
 
     def _heard(self, pending: bool, decided: Sequence[str]) -> None:
         if pending:

@@ -81,6 +81,8 @@ class ForkServer:
         try:
             self._serve()
         finally:
+            # Nobody reads any more which of them has ended.
+            signal.set_wakeup_fd(-1)
             for worker in self._workers:
                 _end_group(worker)
 
