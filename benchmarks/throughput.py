@@ -8,11 +8,13 @@ from benchmarks.langgraph_loop import LangGraphLoop
 from benchmarks.scale import Scale
 from benchmarks.server_process import ServerProcess
 
-LEAST = {"five_sync": 1.3, "five_async": 1.6}
+# What two processes for the engine reached beside a server's in a prototype, on a machine whose commits took longer.
+LEAST = {"five_sync": 2.1, "five_async": 2.4}
 
 
 async def measure(folder: Path, scale: Scale) -> list[Figure]:
-    """Measure the server with sync and with async nodes, the reference before each."""
+    """Measure the server, with as many workers as it has by default, with sync and with async nodes, the reference before
+    each."""
     rates: dict[str, list[float]] = {workflow: [] for workflow in LEAST}
     references: dict[str, list[float]] = {workflow: [] for workflow in LEAST}
     async with (
