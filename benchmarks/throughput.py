@@ -13,8 +13,7 @@ LEAST = {"five_sync": 2.1, "five_async": 2.4}
 
 
 async def measure(folder: Path, scale: Scale) -> list[Figure]:
-    """Measure the server, with as many workers as it has by default, with sync and with async nodes, the reference before
-    each."""
+    """Measure the server, with its default of workers, with sync and with async nodes, the reference before each."""
     rates: dict[str, list[float]] = {workflow: [] for workflow in LEAST}
     references: dict[str, list[float]] = {workflow: [] for workflow in LEAST}
     async with (

@@ -49,8 +49,8 @@ def test_states_have_the_contract_s_numbers() -> None:
 def test_job_error_reasons_are_those_that_the_contract_names() -> None:
     comment = (ROOT / "protos/autopilot/v1/job.proto").read_text().partition("message JobError {")[2][:400]
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|\bCANCELLED\b", comment)) - {"UPPER_SNAKE_CASE"}
-    # "more may be added": a refused update.
-    assert {reason.value for reason in JobErrorReason} == named | {"UPDATE_REFUSED"}
+    # "more may be added": a refused update, and a limit of the job's own process.
+    assert {reason.value for reason in JobErrorReason} == named | {"UPDATE_REFUSED", "RESOURCE_LIMIT_REACHED"}
 
 
 def test_the_service_has_its_methods() -> None:
