@@ -63,15 +63,16 @@ ELSEWHERE := proof toolchains $(OPERATIONS)
 PYTEST = $(BIN)/python -m pytest -q --numprocesses
 
 test: $(READY) ## Run the tests of the promises, the contract, the engine, the store, the Python client and the examples
-	$(PYTEST) 3 --dist worksteal $(ELSEWHERE:%=--ignore=tests/%) tests
+	$(PYTEST) 3 --dist worksteal -m "not postgres" $(ELSEWHERE:%=--ignore=tests/%) tests
 
 test-operations: $(READY) ## Run the tests of what operators do: credentials, audit, encryption, traces, logs, metrics, start and end
 	$(PYTEST) 4 --dist worksteal $(OPERATIONS:%=tests/%)
 
-# What servers, engines and workers promise, on the other database. `make test` has the store's own tests on both.
+# What servers, engines and workers promise, on the other database.
 ON_POSTGRES := promises engine/test_runs.py engine/test_questions.py engine/test_outages.py workers/test_deaths.py
 
-test-postgres: $(READY) ## Run tests of servers, engines and workers on a Postgres instead of SQLite
+test-postgres: $(READY) ## Run the store's tests on a Postgres, and tests of servers, engines and workers
+	$(PYTEST) 3 --dist worksteal -m postgres tests/storage
 	AUTOPILOT_TEST_DATABASE=postgres $(PYTEST) 3 --dist worksteal $(ON_POSTGRES:%=tests/%)
 
 proof: $(READY) ## Try to break the eight promises: kills, faults, zombies, hostile input, a model

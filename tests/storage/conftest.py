@@ -186,6 +186,15 @@ def opened(url: str, *, encrypted: bool) -> Iterator[Box]:
     box.store.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is tried on Postgres: `make test-postgres` runs it."""
+    for item in items:
+        fixtures = {"postgres_box", "postgres_server"}.intersection(getattr(item, "fixturenames", ()))
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if fixtures or any(str(each).startswith("postgres") for each in parameters):
+            item.add_marker("postgres")
+
+
 ON_SQLITE = ("sqlite", "sqlite-encrypted")
 
 
