@@ -191,7 +191,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = {"postgres_box", "postgres_server"}.intersection(getattr(item, "fixturenames", ()))
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if fixtures or any(str(each).startswith("postgres") for each in parameters):
+        on_postgres = fixtures or any(str(each).startswith("postgres") for each in parameters)
+        if on_postgres or item.path.stem == "test_postgres":
             item.add_marker("postgres")
 
 
