@@ -104,7 +104,8 @@ class ServerProcess:
 
     def arguments(self) -> list[str]:
         """What follows `autopilot serve`."""
-        where = ["--config", str(self.config), "--database", DATABASES.url(self.folder), "--listen", self.address]
+        database = DATABASES.url(self.database.parent)
+        where = ["--config", str(self.config), "--database", database, "--listen", self.address]
         return [*where, "--workers", self.workers, *self.options]
 
     def start(self) -> None:
