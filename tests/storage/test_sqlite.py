@@ -270,7 +270,7 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
 
 def test_a_foreign_writer_holds_up_writes_and_everything_recovers(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     box.store.close()
-    monkeypatch.setattr("autopilot_server.storage.sqlite.connections.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("autopilot_server.storage.sqlite.writer.BUSY_SECONDS", 0.01)
     monkeypatch.setattr("autopilot_server.storage.writer.RETRY_SECONDS", 0.01)
     box.open()
     box.submit("before")

@@ -78,10 +78,18 @@ def connect(
 
 def unavailable(error: sqlite3.Error) -> StorageUnavailableError | None:
     """The error for a caller when the database is away; None when `error` is a fault of the program."""
-    code = getattr(error, "sqlite_errorcode", None)
-    # sqlite3 gives no code to what it finds out by itself, such as a closed connection.
-    what = _AWAY.get(code & 0xFF) if code is not None else None
+    what = _AWAY.get(_primary_code(error))
     return None if what is None else away(what, error)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process has the lock."""
+    return _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    # sqlite3 gives no code to what it finds out by itself, such as a closed connection.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
 
 
 class _Reading:

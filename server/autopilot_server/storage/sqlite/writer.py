@@ -17,7 +17,7 @@ from autopilot_server.storage.outage import RETRY_SECONDS
 from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.queued_write import QueuedWrite
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sqlite.connections import BUSY_SECONDS, connect, unavailable
+from autopilot_server.storage.sqlite.connections import BUSY_SECONDS, connect, is_busy, unavailable
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
 from autopilot_server.storage.sqlite.transaction import SqliteTransaction
 from autopilot_server.storage.store import OnMoves
@@ -129,7 +129,7 @@ class Writer(GroupWriter):
             try:
                 return connection.execute(sql, parameters)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                if not is_busy(error) or time.monotonic() > until:
                     raise
 
     def _was_committed(self, number: int, error: Exception) -> bool:
