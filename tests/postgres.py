@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.waiting import wait_until
+
 # Where Debian's packages put what is not in the path.
 _PACKAGED = "/usr/lib/postgresql"
 
 # Postgres refuses to run as root; its package makes this user.
 _USER = "postgres"
-
-_START_SECONDS = 60.0
 
 # A test kills processes, and no machine: what is committed survives without being synced.
 _SETTINGS = {
@@ -90,15 +89,15 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                with psycopg.connect(self.url("postgres")):
-                    return
-            except psycopg.OperationalError:
-                assert self._process.poll() is None, "Postgres has ended"
-                assert time.monotonic() < deadline, "Postgres does not start"
-                time.sleep(0.02)
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "Postgres has ended"
+        try:
+            psycopg.connect(self.url("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def stop(self) -> None:
         """End it at once, as when its machine is switched off: connections break."""

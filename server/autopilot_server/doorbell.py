@@ -38,7 +38,8 @@ class News:
     events: tuple[StoredEvent, ...] = ()
     """The events that the commit stored, in order. A reader that misses one before them reads the log."""
     create_time: Micros = 0
-    """Of the job, which tells it from others that had its id before. 0 where there are no events: not told."""
+    """Of the job, which tells it from others that had its id before. 0: not told, where there are no events
+    and the job was not deleted."""
 
 
 Ring = Callable[[Sequence[News]], None]
