@@ -52,6 +52,13 @@ def tls_credentials(
     )
 
 
+def open_channel(address: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """A connection; without credentials over plain text."""
+    if credentials is None:
+        return grpc.insecure_channel(address, OPTIONS)
+    return grpc.secure_channel(address, credentials, OPTIONS)
+
+
 Token = str | Callable[[], str]
 """A bearer token, or what gives the one to use now."""
 

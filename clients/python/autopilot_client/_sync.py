@@ -14,10 +14,10 @@ from autopilot_client import _convert, _requests
 from autopilot_client._channel import (
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_SECONDS,
-    OPTIONS,
     CallMetadata,
     Token,
     check_secrecy,
+    open_channel,
 )
 from autopilot_client._errors import CallFailed, JobCancelled, JobEnded, JobFailed, JobInterrupted, from_rpc
 from autopilot_client._model import MISSING, Checkpoint, Event, Job, JobState, Pruned, Workflow
@@ -69,12 +69,8 @@ class Client:
             check_secrecy(address, credentials, token)
         self._owned, self._closing = channel is None, threading.Event()
         self._server = address if channel is None else "the server"
-        if channel is None and credentials is not None:
-            channel = grpc.secure_channel(address, credentials, OPTIONS)
-        elif channel is None:
-            channel = grpc.insecure_channel(address, OPTIONS)
-        self._channel = channel
-        self._stub = job_service_pb2_grpc.JobServiceStub(channel)
+        self._channel = open_channel(address, credentials) if channel is None else channel
+        self._stub = job_service_pb2_grpc.JobServiceStub(self._channel)
         self._timeout, self._metadata = timeout, CallMetadata(metadata, token)
 
     def close(self) -> None:

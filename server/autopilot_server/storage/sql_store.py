@@ -79,6 +79,15 @@ class Readers(Protocol):
         ...
 
 
+def take_up(readers: Readers, clock: SteppedClock) -> Micros:
+    """Enter the frame of a database that is there. When its newest job was created; 0 where there is none."""
+    frame = readers.row(SQL.clock_get, {})
+    assert frame is not None  # noqa: S101 - its row was made with the schema
+    clock.enter(frame["apart"])
+    newest = readers.row(SQL.job_newest_time, {})
+    return (newest[0] if newest is not None else None) or 0
+
+
 class SqlStore:
     """Implements `storage.store.Store`, whose docstrings say what each method promises, but for what each database does
     in its own way: opening, closing, and giving space back."""

@@ -17,7 +17,7 @@ from autopilot_server.storage.postgres.transaction import PostgresTransaction, S
 from autopilot_server.storage.postgres.writer import Writer
 from autopilot_server.storage.queries import SQL
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sql_store import SqlStore
+from autopilot_server.storage.sql_store import SqlStore, take_up
 from autopilot_server.storage.store import EncodeEvent, OnMoves, Write
 
 
@@ -48,10 +48,7 @@ class PostgresStore(SqlStore):
                 self._lock = ServerLock(info)
                 _prepare(info, clock, sealer)
             readers = Readers(info, sealer)
-            frame = readers.row(SQL.clock_get, {})
-            assert frame is not None  # noqa: S101 - its row was made with the schema
-            clock.enter(frame["apart"])
-            newest = readers.row(SQL.job_newest_time, {})
+            newest_create_time = take_up(readers, clock)
             writer = Writer(
                 info,
                 doorbell=doorbell,
@@ -76,7 +73,7 @@ class PostgresStore(SqlStore):
             clock=clock,
             encode_event=encode_event,
             retention=retention,
-            newest_create_time=(newest[0] if newest is not None else None) or 0,
+            newest_create_time=newest_create_time,
         )
 
     def close(self) -> None:

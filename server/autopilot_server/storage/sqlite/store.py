@@ -12,7 +12,7 @@ from autopilot_server.observer import Observer
 from autopilot_server.storage.clock import SteppedClock, begin_frame
 from autopilot_server.storage.queries import SQL, Statement
 from autopilot_server.storage.sealing import Sealer
-from autopilot_server.storage.sql_store import SqlStore
+from autopilot_server.storage.sql_store import SqlStore, take_up
 from autopilot_server.storage.sqlite.backup import require_no_half_restore
 from autopilot_server.storage.sqlite.connections import Readers, connect
 from autopilot_server.storage.sqlite.database_file import DatabaseFile
@@ -53,10 +53,7 @@ class SqliteStore(SqlStore):
                 _prepare(path, clock, sealer)
             file = DatabaseFile(path)
             readers = Readers(file, sealer)
-            frame = readers.row(SQL.clock_get, {})
-            assert frame is not None  # noqa: S101 - its row was made with the schema
-            clock.enter(frame["apart"])
-            newest = readers.row(SQL.job_newest_time, {})
+            newest_create_time = take_up(readers, clock)
             writer = Writer(
                 file,
                 doorbell=doorbell,
@@ -80,7 +77,7 @@ class SqliteStore(SqlStore):
             clock=clock,
             encode_event=encode_event,
             retention=retention,
-            newest_create_time=(newest[0] if newest is not None else None) or 0,
+            newest_create_time=newest_create_time,
         )
 
     def close(self) -> None:
