@@ -1,6 +1,5 @@
 """A server process that is stopped (SIGSTOP), while another one takes its database over, and that wakes up late."""
 
-import os
 import signal
 import sqlite3
 import threading
@@ -28,7 +27,9 @@ def _stop_once(trigger: Path) -> None:
         trigger.unlink()
     except FileNotFoundError:
         return
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # To this thread, which then does not come a step further. Of a signal to the process another thread may be told
+    # first, and this one would go on until that has its turn.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def stop_before_the_write_is_queued(trigger: Path) -> None:
